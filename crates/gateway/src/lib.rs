@@ -1,0 +1,1 @@
+//! Listeners and connection loops: sockets in front of the pure link.

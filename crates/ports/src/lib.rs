@@ -1,0 +1,96 @@
+//! The seams between shells: async traits that carry plain values.
+//!
+//! A gateway, a session host, a store and a backend know each other only through these. Every implementation of a
+//! port passes the same conformance suite.
+//!
+//! The values themselves live in [`heliogram_proto::port`], where the pure machines make them.
+
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+
+pub use heliogram_proto::port::*;
+use heliogram_proto::ids::{AuthKeyId, LinkId};
+
+/// A future that a trait object can return.
+pub type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
+
+/// Where authorization keys are kept.
+pub trait AuthKeys: Send + Sync + 'static {
+    /// Finds a key. `Ok(None)` only if the store is sure that there is none: the peer is then told `-404`.
+    /// An expired temporary key is absent.
+    fn find(&self, id: AuthKeyId) -> BoxFuture<'_, Result<Option<Arc<KeyRecord>>, Unavailable>>;
+
+    /// Keeps a new key. When this returns [`Inserted::Stored`] a permanent key is durable.
+    fn insert(&self, record: KeyRecord) -> BoxFuture<'_, Result<Inserted, Unavailable>>;
+
+    /// Destroys a key; `true` if it was there.
+    fn remove(&self, id: AuthKeyId) -> BoxFuture<'_, Result<bool, Unavailable>>;
+}
+
+/// What became of a key that was to be kept.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[expect(clippy::exhaustive_enums, reason = "the exchange has one answer to each")]
+pub enum Inserted {
+    /// It is kept.
+    Stored,
+    /// Another key with this id is there; nothing was changed.
+    Duplicate,
+}
+
+/// The store can't say now. The peer is made to wait, then closed without a code; never told that a key is absent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Unavailable;
+
+impl std::fmt::Display for Unavailable {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("the key store is unavailable")
+    }
+}
+
+impl std::error::Error for Unavailable {}
+
+/// Where a gateway takes authentic messages, and gets what is to be sealed.
+///
+/// Nothing here waits. A turn of a connection hands in all its frames at once, then drains what is ready.
+pub trait SessionPort: Send + Sync + 'static {
+    /// Makes a connection known, with the handle by which its owner is woken when there is something to drain.
+    fn attach(&self, link: LinkId, wake: Arc<dyn Wake>);
+
+    /// Takes all inputs, in order; the buffer is left empty.
+    fn submit(&self, inputs: &mut Vec<ToHost>);
+
+    /// Appends what is ready for `link`. Message ids are assigned here, so that wire order is the order of ids:
+    /// call it only when the socket can take more.
+    fn drain(&self, link: LinkId, out: &mut Vec<FromHost>);
+}
+
+/// Wakes the owner of a connection. Waking twice is waking once.
+pub trait Wake: Send + Sync + 'static {
+    /// Says that there is something to drain.
+    fn wake(&self);
+}
+
+/// Business logic: answers calls of API methods.
+pub trait Backend: Send + Sync + 'static {
+    /// Answers a call. Dropping a pending answer cancels the call.
+    fn call(&self, call: Call) -> Answer;
+}
+
+/// An answer that is there at once, which costs nothing, or one that comes later.
+#[expect(clippy::exhaustive_enums, reason = "now or later")]
+pub enum Answer {
+    /// It is there.
+    Now(Reply),
+    /// It comes.
+    Later(BoxFuture<'static, Reply>),
+}
+
+impl std::fmt::Debug for Answer {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Now(reply) => f.debug_tuple("Now").field(reply).finish(),
+            Self::Later(_) => f.write_str("Later(…)"),
+        }
+    }
+}

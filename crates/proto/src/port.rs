@@ -1,0 +1,215 @@
+//! The values that cross between an edge (a gateway) and a host of sessions, and between a host and a backend.
+//!
+//! All of them are owned, bounded and serialisable: where they cross, processes may split. The crate `ports` has the
+//! traits that carry them.
+
+use core::net::SocketAddr;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use heliogram_crypto::AuthKey;
+
+use crate::ids::{AuthKeyId, Identity, LinkId, MsgId, Salt, SeqNo, SessionId, Term};
+
+/// What kind of authorization key it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[expect(clippy::exhaustive_enums, reason = "a new kind must break every store at compile time")]
+pub enum KeyKind {
+    /// Lives until it is destroyed.
+    Permanent,
+    /// Made with `p_q_inner_data_temp(_dc)`: ends at `expires_at_unix_s`.
+    Temporary {
+        /// Unix time in seconds from which the key is refused.
+        expires_at_unix_s: u32,
+    },
+}
+
+/// The first salt of a key, from its exchange: valid only in the term that made it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct FirstSalt {
+    /// `new_nonce[0..8] ^ server_nonce[0..8]`.
+    pub salt: Salt,
+    /// The owner's term at the exchange.
+    pub term: Term,
+    /// Unix time in seconds of the exchange.
+    pub since_unix_s: u64,
+}
+
+/// What a host must know of a key, without its body.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct KeyFacts {
+    /// The key's id.
+    pub id: AuthKeyId,
+    /// Permanent or temporary, with its end.
+    pub kind: KeyKind,
+    /// The permanent key that this temporary key is bound to, if its owner said so.
+    pub perm: Option<AuthKeyId>,
+    /// The data centre that the client's exchange named, as it was named: `+10000` for test, negative for media.
+    pub dc: Option<i32>,
+    /// The salt that the exchange made.
+    pub first_salt: Option<FirstSalt>,
+}
+
+impl KeyFacts {
+    /// Returns whose sessions travel under this key.
+    #[must_use]
+    pub fn identity(&self) -> Identity {
+        Identity(self.perm.unwrap_or(self.id))
+    }
+
+    /// Tells whether the key has ended at `now_unix_s`.
+    #[must_use]
+    pub fn is_expired(&self, now_unix_s: u64) -> bool {
+        match self.kind {
+            KeyKind::Permanent => false,
+            KeyKind::Temporary { expires_at_unix_s } => u64::from(expires_at_unix_s) <= now_unix_s,
+        }
+    }
+}
+
+/// A key with its body, as stores keep it.
+#[derive(Clone, Debug)]
+pub struct KeyRecord {
+    /// What a host may know.
+    pub facts: KeyFacts,
+    /// The secret; stays between the store and the gateway.
+    pub key: AuthKey,
+    /// Unix time in seconds of the exchange.
+    pub created_at_unix_s: u64,
+}
+
+/// An authentic message on its way from an edge to the host of its session.
+#[derive(Clone, Debug)]
+pub struct Frame {
+    /// The connection that brought it.
+    pub link: LinkId,
+    /// The key that it was sealed with.
+    pub key: KeyFacts,
+    /// The client's address, as far as the gateway knows it.
+    pub peer: SocketAddr,
+    /// The salt that the client used.
+    pub salt: Salt,
+    /// The client's session.
+    pub session_id: SessionId,
+    /// Outer message id.
+    pub msg_id: MsgId,
+    /// Outer sequence number.
+    pub seqno: SeqNo,
+    /// The message's body: exactly the envelope's `length` bytes, a multiple of four.
+    pub body: Bytes,
+    /// The token to answer with once the message has passed every check, if a quick ack was asked for.
+    pub quick_ack: Option<u32>,
+}
+
+/// What an edge tells a host.
+#[derive(Clone, Debug)]
+#[expect(clippy::exhaustive_enums, reason = "a new input must break every driver at compile time")]
+pub enum ToHost {
+    /// A message came.
+    Frame(Frame),
+    /// A connection is gone; nothing sent to it arrives.
+    Detach {
+        /// Which.
+        link: LinkId,
+    },
+}
+
+/// What a host tells an edge about one of its links.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[expect(clippy::exhaustive_enums, reason = "a new effect must break every driver at compile time")]
+pub enum FromHost {
+    /// Seal this message with the key and send it.
+    Seal {
+        /// Which connection.
+        link: LinkId,
+        /// The key to seal with: the one that the session's last frame on this link used.
+        key: AuthKeyId,
+        /// The salt to put into the envelope.
+        salt: Salt,
+        /// The session.
+        session_id: SessionId,
+        /// Outer message id. Wire order is the order of ids.
+        msg_id: MsgId,
+        /// Outer sequence number.
+        seqno: SeqNo,
+        /// The body: one object, or a container.
+        body: Bytes,
+    },
+    /// Send this quick-ack token through the connection's codec.
+    QuickAck {
+        /// Which connection.
+        link: LinkId,
+        /// The token, high bit set.
+        token: u32,
+    },
+    /// Close the connection, after a transport error if there is a code.
+    Close {
+        /// Which connection.
+        link: LinkId,
+        /// `-404`, `-429`, `-444`, or nothing.
+        code: Option<i32>,
+    },
+}
+
+/// What a client said of itself in `initConnection`.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ClientInfo {
+    /// The application's id.
+    pub api_id: i32,
+    /// Device, as named by the client.
+    pub device_model: String,
+    /// Operating system, as named by the client.
+    pub system_version: String,
+    /// Application version, as named by the client.
+    pub app_version: String,
+    /// Language of the operating system.
+    pub system_lang_code: String,
+    /// Name of the language pack.
+    pub lang_pack: String,
+    /// Language of the application.
+    pub lang_code: String,
+}
+
+/// A call of an API method, handed to a backend at most once while the session's host lives.
+#[derive(Clone, Debug)]
+pub struct Call {
+    /// Whose session.
+    pub identity: Identity,
+    /// The key that carried the call.
+    pub key: KeyFacts,
+    /// The session. With `identity` and `msg_id` the idempotency key.
+    pub session_id: SessionId,
+    /// The message that carried the call.
+    pub msg_id: MsgId,
+    /// The owner's term, so that a backend can fence.
+    pub term: Term,
+    /// The API layer that the client speaks, if it has said so.
+    pub layer: Option<i32>,
+    /// What the client said of itself, if it has.
+    pub client: Option<Arc<ClientInfo>>,
+    /// The client's address, as far as the gateway knows it.
+    pub peer: SocketAddr,
+    /// The call came within `invokeWithoutUpdates`.
+    pub without_updates: bool,
+    /// The innermost method: one boxed TL object, unpacked.
+    pub body: Bytes,
+}
+
+/// A backend's answer to a [`Call`].
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[expect(clippy::exhaustive_enums, reason = "there is no third answer")]
+pub enum Reply {
+    /// The result: one boxed TL object, not packed.
+    Result(Bytes),
+    /// `rpc_error`.
+    Error(RpcError),
+}
+
+/// The contents of an `rpc_error`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RpcError {
+    /// Class of the error, as in HTTP.
+    pub code: i32,
+    /// Upper-case name, perhaps with a number at its end: `FLOOD_WAIT_42`.
+    pub message: String,
+}

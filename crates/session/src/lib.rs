@@ -1,0 +1,1 @@
+//! The session host: sessions behind locks, calls to the backend.

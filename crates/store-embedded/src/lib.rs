@@ -1,0 +1,1 @@
+//! Authorization keys in one local, crash-safe file.

@@ -1,0 +1,1 @@
+//! Code generator for the TL service types; used by `xtask` alone.

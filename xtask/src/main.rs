@@ -1,0 +1,3 @@
+//! Heliogram.
+
+fn main() {}
