@@ -5,12 +5,14 @@
 //!
 //! The values themselves live in [`heliogram_proto::port`], where the pure machines make them.
 
+pub mod memory;
+
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
 
-pub use heliogram_proto::port::*;
 use heliogram_proto::ids::{AuthKeyId, LinkId};
+pub use heliogram_proto::port::*;
 
 /// A future that a trait object can return.
 pub type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
@@ -30,7 +32,10 @@ pub trait AuthKeys: Send + Sync + 'static {
 
 /// What became of a key that was to be kept.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[expect(clippy::exhaustive_enums, reason = "the exchange has one answer to each")]
+#[expect(
+    clippy::exhaustive_enums,
+    reason = "the exchange has one answer to each"
+)]
 pub enum Inserted {
     /// It is kept.
     Stored,
