@@ -68,6 +68,10 @@ pub trait SessionPort: Send + Sync + 'static {
     /// Appends what is ready for `link`. Message ids are assigned here, so that wire order is the order of ids:
     /// call it only when the socket can take more.
     fn drain(&self, link: LinkId, out: &mut Vec<FromHost>);
+
+    /// Tells whether no call is running: a gateway that shuts down reads no more, waits for this within its
+    /// deadline, then drains every link a last time. An answer is in its session before its call counts as ended.
+    fn is_quiet(&self) -> bool;
 }
 
 /// Wakes the owner of a connection. Waking twice is waking once.
