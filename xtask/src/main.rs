@@ -1,3 +1,64 @@
-//! Heliogram.
+//! What CI runs, a person runs.
+//!
+//! Every check of the project is a subcommand here, so that `.ci/run`, the pre-commit hook and a person at a terminal
+//! run the same code. Knows nothing of the product: it starts `cargo`, `git` and `python3`, and reads files.
 
-fn main() {}
+mod ci;
+mod metadata;
+mod process;
+mod test;
+mod tidy;
+mod venv;
+
+use std::process::ExitCode;
+
+use anyhow::{Result, bail};
+
+fn main() -> ExitCode {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let words: Vec<&str> = arguments.iter().map(String::as_str).collect();
+    match dispatch(&words) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("xtask: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn dispatch(words: &[&str]) -> Result<()> {
+    match words {
+        [] | ["help" | "-h" | "--help", ..] | [_, "-h" | "--help"] => {
+            println!("{HELP}");
+            Ok(())
+        }
+        ["tidy"] => tidy::run(),
+        ["test"] => test::run(),
+        ["ci"] => ci::run(),
+        _ => bail!(
+            "'{}' is not a command here; `cargo xtask --help` lists them",
+            words.join(" ")
+        ),
+    }
+}
+
+const HELP: &str = "\
+What CI runs, a person runs.
+
+usage: cargo xtask <command>
+
+  tidy          Checks what compilers do not: which crate may use which, ring 1's whole
+                dependency tree, sizes of files and functions, notes to self without an
+                issue number, paths of somebody's machine, files that look like keys.
+                Takes a second. The tables are in xtask/src/tidy/.
+
+  test          Runs everything: unit tests, vectors, doctests, conformance suites, then
+                real clients of other projects against the real server. Needs python3;
+                the clients are installed, pinned, into a virtual environment under target/.
+                For one crate `cargo test -p heliogram-proto` is enough.
+
+  ci            Runs all of the above plus format, spelling, clippy and rustdoc, warnings
+                being errors, and prints a table of what passed and how long it took.
+
+Before you commit: git config core.hooksPath .githooks
+";
