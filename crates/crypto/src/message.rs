@@ -1,0 +1,168 @@
+//! Whole `MTProto` 2.0 envelopes, sealed and opened in place.
+//!
+//! ```text
+//! auth_key_id 8 | msg_key 16 | AES-256-IGE( plaintext with padding )
+//! ```
+//!
+//! Knows nothing of what the plaintext holds, apart from its least size; lengths inside it are the caller's to check,
+//! and only after [`open`] has said that it is authentic.
+//!
+//! The batch forms are what callers with several messages use. Today they are loops.
+//!
+//! Source: <https://core.telegram.org/mtproto/description#defining-aes-key-and-initialization-vector>.
+
+use core::fmt;
+
+use subtle::ConstantTimeEq;
+use zeroize::{Zeroize, Zeroizing};
+
+use crate::{AesKeyIv, AuthKey, Direction, LengthError, Undecryptable, hash, ige};
+
+/// Bytes in front of the ciphertext.
+pub const HEADER_BYTES: usize = 24;
+
+/// The smallest plaintext: 32 bytes of header, nothing, 12 bytes of padding, rounded up to blocks.
+pub const PLAINTEXT_BYTES_MIN: usize = 48;
+
+/// `msg_key_large` of a message that was sealed or opened.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub struct MessageHash {
+    large: [u8; 32],
+}
+
+impl MessageHash {
+    /// Returns the middle 128 bits, which travel in the clear.
+    #[must_use]
+    pub fn msg_key(&self) -> [u8; 16] {
+        let mut key = [0; 16];
+        key.copy_from_slice(&self.large[8..24]);
+        key
+    }
+
+    /// Returns the first 32 bits, little-endian, with the high bit set.
+    ///
+    /// Source: <https://core.telegram.org/mtproto/mtproto-transports#quick-ack>.
+    #[must_use]
+    pub fn quick_ack_token(&self) -> u32 {
+        let [b0, b1, b2, b3, ..] = self.large;
+        u32::from_le_bytes([b0, b1, b2, b3]) | 0x8000_0000
+    }
+}
+
+impl fmt::Debug for MessageHash {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("MessageHash(…)")
+    }
+}
+
+/// Seals in place: in, 24 bytes that are free and the plaintext with its padding; out, the envelope.
+///
+/// # Errors
+///
+/// [`LengthError`] when the plaintext is shorter than [`PLAINTEXT_BYTES_MIN`] or not a multiple of 16;
+/// nothing is changed then.
+pub fn seal(
+    key: &AuthKey,
+    dir: Direction,
+    envelope: &mut [u8],
+) -> Result<MessageHash, LengthError> {
+    let (id, msg_key, plaintext) = split(envelope).ok_or(LengthError)?;
+    let hash = message_hash(key, dir, plaintext);
+    *id = key.id().0.to_le_bytes();
+    *msg_key = hash.msg_key();
+    let derived = derive(key, dir, msg_key);
+    ige::encrypt(derived.key(), derived.iv(), plaintext)?;
+    Ok(hash)
+}
+
+/// Opens in place: afterwards the plaintext with its padding is at `envelope[24..]`.
+///
+/// # Errors
+///
+/// [`Undecryptable`] when the ciphertext is shorter than [`PLAINTEXT_BYTES_MIN`] or not a multiple of 16, when it is
+/// of another key, or when `msg_key` isn't the one of the whole plaintext. What was decrypted is erased then.
+pub fn open(
+    key: &AuthKey,
+    dir: Direction,
+    envelope: &mut [u8],
+) -> Result<MessageHash, Undecryptable> {
+    let (id, msg_key, ciphertext) = split(envelope).ok_or(Undecryptable)?;
+    let derived = derive(key, dir, msg_key);
+    ige::decrypt(derived.key(), derived.iv(), ciphertext).map_err(|LengthError| Undecryptable)?;
+    let hash = message_hash(key, dir, ciphertext);
+    let authentic = hash.msg_key().ct_eq(msg_key) & key.id().0.to_le_bytes().ct_eq(id);
+    if bool::from(authentic) {
+        Ok(hash)
+    } else {
+        ciphertext.zeroize();
+        Err(Undecryptable)
+    }
+}
+
+/// One envelope of a batch.
+#[derive(Debug)]
+#[expect(clippy::exhaustive_structs, reason = "what one message needs, no more")]
+pub struct Job<'a> {
+    /// The key.
+    pub key: &'a AuthKey,
+    /// Who sends.
+    pub dir: Direction,
+    /// As for [`seal`] or [`open`].
+    pub envelope: &'a mut [u8],
+}
+
+/// Seals all of them, as [`seal`] does one.
+///
+/// # Errors
+///
+/// [`LengthError`] when [`seal`] would refuse one of them; none is changed then.
+pub fn seal_batch(jobs: &mut [Job<'_>]) -> Result<(), LengthError> {
+    if !jobs.iter_mut().all(|job| split(job.envelope).is_some()) {
+        return Err(LengthError);
+    }
+    jobs.iter_mut()
+        .try_for_each(|job| seal(job.key, job.dir, job.envelope).map(drop))
+}
+
+/// Opens all of them, as [`open`] does one; appends one result per job to `out`.
+pub fn open_batch(jobs: &mut [Job<'_>], out: &mut Vec<Result<MessageHash, Undecryptable>>) {
+    out.extend(
+        jobs.iter_mut()
+            .map(|job| open(job.key, job.dir, job.envelope)),
+    );
+}
+
+/// Cuts an envelope into key id, `msg_key` and ciphertext, if its length is one that may be.
+fn split(envelope: &mut [u8]) -> Option<(&mut [u8; 8], &mut [u8; 16], &mut [u8])> {
+    let (id, rest) = envelope.split_first_chunk_mut()?;
+    let (msg_key, text) = rest.split_first_chunk_mut()?;
+    let valid = text.len() >= PLAINTEXT_BYTES_MIN && text.len().is_multiple_of(16);
+    valid.then_some((id, msg_key, text))
+}
+
+/// `msg_key_large` of a plaintext with its padding.
+fn message_hash(key: &AuthKey, dir: Direction, plaintext: &[u8]) -> MessageHash {
+    let x = dir.offset();
+    MessageHash {
+        large: hash::sha256(&[&key.expose()[88 + x..120 + x], plaintext]),
+    }
+}
+
+/// The key and vector of one message.
+fn derive(key: &AuthKey, dir: Direction, msg_key: &[u8; 16]) -> AesKeyIv {
+    let (x, key) = (dir.offset(), key.expose());
+    let a = Zeroizing::new(hash::sha256(&[msg_key, &key[x..36 + x]]));
+    let b = Zeroizing::new(hash::sha256(&[&key[40 + x..76 + x], msg_key]));
+
+    let mut derived = AesKeyIv {
+        key: [0; 32],
+        iv: [0; 32],
+    };
+    derived.key[..8].copy_from_slice(&a[..8]);
+    derived.key[8..24].copy_from_slice(&b[8..24]);
+    derived.key[24..].copy_from_slice(&a[24..]);
+    derived.iv[..8].copy_from_slice(&b[..8]);
+    derived.iv[8..24].copy_from_slice(&a[8..24]);
+    derived.iv[24..].copy_from_slice(&b[24..]);
+    derived
+}

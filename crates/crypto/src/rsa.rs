@@ -1,0 +1,263 @@
+//! RSA keys of 2048 bits and the bare operations with them. Paddings are in [`crate::rsa_pad`].
+//!
+//! Source of the fingerprint: <https://core.telegram.org/mtproto/auth_key>, step 2.
+
+use core::fmt;
+use std::sync::Arc;
+
+use pem_rfc7468::LineEnding;
+use zeroize::Zeroizing;
+
+use crate::bn::{Der, Rsa};
+use crate::{SecretBytes, hash};
+
+/// A public key. Copies share one place in memory.
+#[derive(Clone)]
+pub struct PublicKey {
+    inner: Arc<PublicInner>,
+}
+
+impl PublicKey {
+    /// Makes a key of its modulus, big-endian, and its exponent.
+    ///
+    /// # Errors
+    ///
+    /// [`KeyError::Unsuitable`] unless n is odd, has 2048 bits, and e is odd and above 1.
+    pub fn new(n: &[u8; 256], e: u32) -> Result<Self, KeyError> {
+        Self::from_rsa(Rsa::from_public(n, e).ok_or(KeyError::Unsuitable)?)
+    }
+
+    /// Reads PEM: PKCS#1 (`RSA PUBLIC KEY`) or SPKI (`PUBLIC KEY`).
+    ///
+    /// # Errors
+    ///
+    /// - [`KeyError::Pem`] when it isn't PEM of one of these labels.
+    /// - [`KeyError::Unsuitable`] when it holds no RSA key of 2048 bits.
+    pub fn from_pem(pem: &str) -> Result<Self, KeyError> {
+        Self::from_rsa(read_pem(
+            pem,
+            &[
+                ("RSA PUBLIC KEY", Der::Pkcs1Public),
+                ("PUBLIC KEY", Der::Spki),
+            ],
+        )?)
+    }
+
+    /// Writes PKCS#1 PEM, with a line feed at the end of each line.
+    #[must_use]
+    pub fn to_pkcs1_pem(&self) -> String {
+        let pem = self
+            .inner
+            .rsa
+            .public_der(|der| pem_rfc7468::encode_string("RSA PUBLIC KEY", LineEnding::LF, der));
+        pem.and_then(Result::ok).unwrap_or_default()
+    }
+
+    /// Returns the modulus, big-endian.
+    #[must_use]
+    pub fn n(&self) -> &[u8; 256] {
+        &self.inner.n
+    }
+
+    /// Returns the exponent.
+    #[must_use]
+    pub fn e(&self) -> u32 {
+        self.inner.e
+    }
+
+    /// Returns the name of the key on the wire: the low 64 bits of the SHA-1 of n and e as TL bytes, little-endian.
+    #[must_use]
+    pub fn fingerprint(&self) -> i64 {
+        self.inner.fingerprint
+    }
+
+    /// Returns `input ^ e mod n`.
+    ///
+    /// # Errors
+    ///
+    /// [`OutOfRange`] unless `input < n`.
+    pub fn raw(&self, input: &[u8; 256]) -> Result<[u8; 256], OutOfRange> {
+        self.inner.rsa.raw_public(input).ok_or(OutOfRange)
+    }
+
+    fn from_rsa(rsa: Rsa) -> Result<Self, KeyError> {
+        let (n, e) = rsa.public_parts().ok_or(KeyError::Unsuitable)?;
+        Ok(Self {
+            inner: Arc::new(PublicInner {
+                rsa,
+                n,
+                e,
+                fingerprint: fingerprint(&n, e),
+            }),
+        })
+    }
+}
+
+impl PartialEq for PublicKey {
+    fn eq(&self, other: &Self) -> bool {
+        (self.n(), self.e()) == (other.n(), other.e())
+    }
+}
+
+impl Eq for PublicKey {}
+
+impl fmt::Debug for PublicKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "PublicKey({:016x})", self.fingerprint())
+    }
+}
+
+/// A private key. Copies share one place in memory, which is cleared with the last of them.
+#[derive(Clone)]
+pub struct PrivateKey {
+    rsa: Arc<Rsa>,
+    public: PublicKey,
+}
+
+impl PrivateKey {
+    /// Makes a new key of 2048 bits with e = 65537; takes some tenths of a second.
+    ///
+    /// The randomness is that of `aws-lc`, seeded by the operating system.
+    ///
+    /// # Errors
+    ///
+    /// [`KeyError::Unsuitable`] never in practice: the new key failed the checks that every key goes through.
+    pub fn generate() -> Result<Self, KeyError> {
+        Self::from_rsa(Rsa::generate())
+    }
+
+    /// Makes a key of modulus and exponents alone, all big-endian.
+    ///
+    /// Without its factors an operation takes four times as long, and [`Self::to_pkcs1_pem`] has nothing to write.
+    ///
+    /// # Errors
+    ///
+    /// [`KeyError::Unsuitable`] unless n has 2048 bits and d inverts e.
+    pub fn from_exponents(n: &[u8; 256], e: u32, d: &SecretBytes<256>) -> Result<Self, KeyError> {
+        Self::from_rsa(Rsa::from_exponents(n, e, d).ok_or(KeyError::Unsuitable)?)
+    }
+
+    /// Reads PEM: PKCS#1 (`RSA PRIVATE KEY`) or PKCS#8 (`PRIVATE KEY`), not encrypted.
+    ///
+    /// # Errors
+    ///
+    /// - [`KeyError::Pem`] when it isn't PEM of one of these labels.
+    /// - [`KeyError::Unsuitable`] when it holds no consistent RSA key of 2048 bits.
+    pub fn from_pem(pem: &str) -> Result<Self, KeyError> {
+        Self::from_rsa(read_pem(
+            pem,
+            &[
+                ("RSA PRIVATE KEY", Der::Pkcs1Private),
+                ("PRIVATE KEY", Der::Pkcs8),
+            ],
+        )?)
+    }
+
+    /// Writes PKCS#1 PEM, with a line feed at the end of each line.
+    ///
+    /// # Errors
+    ///
+    /// [`KeyError::Incomplete`] when the key was made by [`Self::from_exponents`].
+    pub fn to_pkcs1_pem(&self) -> Result<Zeroizing<String>, KeyError> {
+        self.rsa
+            .private_der(|der| pem_rfc7468::encode_string("RSA PRIVATE KEY", LineEnding::LF, der))
+            .and_then(Result::ok)
+            .map(Zeroizing::new)
+            .ok_or(KeyError::Incomplete)
+    }
+
+    /// Returns the public half.
+    #[must_use]
+    pub fn public(&self) -> &PublicKey {
+        &self.public
+    }
+
+    /// Returns `input ^ d mod n`. The time depends on nothing secret: the operation is blinded.
+    ///
+    /// # Errors
+    ///
+    /// [`OutOfRange`] unless `1 < input < n - 1`; the rest are values that hide nothing.
+    pub fn raw(&self, input: &[u8; 256]) -> Result<SecretBytes<256>, OutOfRange> {
+        self.rsa.raw_private(input).ok_or(OutOfRange)
+    }
+
+    fn from_rsa(rsa: Rsa) -> Result<Self, KeyError> {
+        let (n, e) = rsa.public_parts().ok_or(KeyError::Unsuitable)?;
+        Ok(Self {
+            rsa: Arc::new(rsa),
+            public: PublicKey::new(&n, e)?,
+        })
+    }
+}
+
+impl fmt::Debug for PrivateKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "PrivateKey({:016x}, …)", self.public.fingerprint())
+    }
+}
+
+/// Why a key can't be read, made or written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum KeyError {
+    /// The key lacks its factors.
+    Incomplete,
+    /// The text isn't PEM of a kind that is read here.
+    Pem,
+    /// Not an RSA key of 2048 bits, or its parts contradict each other.
+    Unsuitable,
+}
+
+impl fmt::Display for KeyError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Incomplete => "the RSA key lacks its prime factors",
+            Self::Pem => "not PEM of an unencrypted RSA key",
+            Self::Unsuitable => "not a consistent RSA key of 2048 bits",
+        })
+    }
+}
+
+impl core::error::Error for KeyError {}
+
+/// The number isn't one that the operation takes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct OutOfRange;
+
+impl fmt::Display for OutOfRange {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("number out of the key's range")
+    }
+}
+
+impl core::error::Error for OutOfRange {}
+
+struct PublicInner {
+    rsa: Rsa,
+    n: [u8; 256],
+    e: u32,
+    fingerprint: i64,
+}
+
+fn read_pem(pem: &str, labels: &[(&str, Der)]) -> Result<Rsa, KeyError> {
+    let (label, der) = pem_rfc7468::decode_vec(pem.as_bytes()).map_err(|_| KeyError::Pem)?;
+    let der = Zeroizing::new(der);
+    let (_, format) = labels
+        .iter()
+        .find(|(known, _)| *known == label)
+        .ok_or(KeyError::Pem)?;
+    Rsa::from_der(*format, &der).ok_or(KeyError::Unsuitable)
+}
+
+/// n as TL bytes has the long form of the length, e the short one; both end at a multiple of 4.
+fn fingerprint(n: &[u8; 256], e: u32) -> i64 {
+    let e = crate::pq::to_minimal_be(u64::from(e));
+    let mut exponent = [0; 8];
+    exponent[0] = e.len() as u8;
+    exponent[1..=e.len()].copy_from_slice(&e);
+    let used = (1 + e.len()).next_multiple_of(4);
+    let hash = hash::sha1(&[&[0xfe, 0x00, 0x01, 0x00], n, &exponent[..used]]);
+    let [.., b0, b1, b2, b3, b4, b5, b6, b7] = hash;
+    i64::from_le_bytes([b0, b1, b2, b3, b4, b5, b6, b7])
+}
