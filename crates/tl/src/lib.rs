@@ -1,1 +1,42 @@
-//! TL wire codec with limits, schema parser and the service types of MTProto 2.0.
+//! TL, the serialisation language of MTProto: wire codec with limits, schema parser, service types.
+//!
+//! Reading borrows from the input and allocates nothing: strings are slices of it, and a [`Vector`] is a checked view
+//! whose elements are decoded as they are iterated. What a peer claims (a count, a length, a depth) is compared with
+//! what is really there and with [`Limits`] before it is believed.
+//!
+//! - [`Reader`], [`Writer`], [`Serialize`], [`Deserialize`]: the codec.
+//! - [`mtproto`]: the service messages, generated from `schema/mtproto.tl`.
+//! - [`api`]: wrappers and the few API types that the protocol layer itself needs, from `schema/api.tl`.
+//! - [`gzip`]: what `gzip_packed` holds, read within a bound and written.
+//! - [`layer`]: names, ids and fields of every method and constructor of the API layer.
+//! - [`schema`]: the parser of TL schemas.
+//!
+//! The crate does not decide what a message means or what an error costs its sender, it has no types for the whole
+//! API, and it treats `string` as bytes: whether text is UTF-8 is its reader's business.
+//!
+//! Sources: <https://core.telegram.org/mtproto/TL>, <https://core.telegram.org/mtproto/serialize>.
+
+mod error;
+mod generated;
+pub mod gzip;
+pub mod limits;
+mod message;
+mod reader;
+pub mod schema;
+mod traits;
+mod vector;
+mod writer;
+
+pub use error::Error;
+pub use generated::{api, mtproto};
+pub use limits::Limits;
+pub use reader::Reader;
+pub use traits::{Bare, Deserialize, DeserializeBare, Serialize, SerializeBare};
+pub use vector::{Iter, Vector};
+pub use writer::Writer;
+
+/// Returns the constructor id that a boxed object begins with, if it is long enough to have one.
+#[must_use]
+pub fn peek_id(object: &[u8]) -> Option<u32> {
+    object.first_chunk().copied().map(u32::from_le_bytes)
+}
