@@ -4,6 +4,7 @@
 //! run the same code. Knows nothing of the product: it starts `cargo`, `git` and `python3`, and reads files.
 
 mod ci;
+mod r#gen;
 mod metadata;
 mod process;
 mod test;
@@ -32,6 +33,8 @@ fn dispatch(words: &[&str]) -> Result<()> {
             println!("{HELP}");
             Ok(())
         }
+        ["gen"] => r#gen::run(false),
+        ["gen", "--check"] => r#gen::run(true),
         ["tidy"] => tidy::run(),
         ["test"] => test::run(),
         ["ci"] => ci::run(),
@@ -46,6 +49,8 @@ const HELP: &str = "\
 What CI runs, a person runs.
 
 usage: cargo xtask <command>
+
+  gen [--check] Makes the code in crates/tl/src/generated from the schemas, or compares it.
 
   tidy          Checks what compilers do not: which crate may use which, ring 1's whole
                 dependency tree, sizes of files and functions, notes to self without an
