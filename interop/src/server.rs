@@ -1,0 +1,269 @@
+//! Starts the real binary, and ends it in every way that a server ends.
+
+use std::fs::File;
+use std::io::{Read as _, Write as _};
+use std::net::TcpStream;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::sync::OnceLock;
+use std::time::{Duration, Instant};
+
+use serde_json::Value;
+use tempfile::TempDir;
+
+/// A running `heliogram serve` with a data directory of its own. Killed when dropped.
+#[derive(Debug)]
+pub struct Server {
+    child: Child,
+    dir: TempDir,
+    endpoints: Endpoints,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Endpoints {
+    tcp: Vec<String>,
+    websocket: Vec<String>,
+    admin: String,
+}
+
+impl Server {
+    /// Starts a server on free ports and waits until it is ready.
+    ///
+    /// # Panics
+    ///
+    /// When it isn't ready in time; the message holds its output.
+    #[must_use]
+    pub fn start() -> Self {
+        let free = "127.0.0.1:0".to_owned();
+        let wanted = Endpoints {
+            tcp: vec![free.clone()],
+            websocket: vec![free.clone()],
+            admin: free,
+        };
+        let dir = expect(tempfile::tempdir(), "make a directory");
+        let (child, endpoints) = launch(dir.path(), &wanted);
+        Self {
+            child,
+            dir,
+            endpoints,
+        }
+    }
+
+    /// Ends the server as a power cut would, as far as the process can tell: `SIGKILL`.
+    ///
+    /// # Panics
+    ///
+    /// When it has already ended.
+    pub fn kill(&mut self) {
+        assert_eq!(
+            expect(self.child.try_wait(), "ask for the server"),
+            None,
+            "the server has ended by itself"
+        );
+        expect(self.child.kill(), "kill the server");
+        expect(self.child.wait(), "wait for the server");
+    }
+
+    /// Asks the server to end, with `SIGTERM`, and returns whether it says that all went well.
+    ///
+    /// # Panics
+    ///
+    /// When it is still there after ten seconds.
+    pub fn terminate(&mut self) -> bool {
+        let pid = self.child.id().to_string();
+        expect(
+            Command::new("kill").args(["-TERM", &pid]).status(),
+            "run kill",
+        );
+        let start = Instant::now();
+        loop {
+            if let Some(status) = expect(self.child.try_wait(), "ask for the server") {
+                return status.success();
+            }
+            assert!(
+                start.elapsed() < PATIENCE,
+                "still there {PATIENCE:?} after SIGTERM\n{}",
+                self.log()
+            );
+            std::thread::sleep(POLL);
+        }
+    }
+
+    /// Starts the server again, with the same data and on the same ports.
+    ///
+    /// # Panics
+    ///
+    /// When it isn't ready in time, or listens elsewhere.
+    pub fn restart(&mut self) {
+        let (child, endpoints) = launch(self.dir.path(), &self.endpoints);
+        assert_eq!(
+            endpoints, self.endpoints,
+            "after a restart it listens where it listened"
+        );
+        self.child = child;
+    }
+
+    /// Returns the data directory, with `endpoints.json` and `server_public.pem`.
+    ///
+    /// # Panics
+    ///
+    /// When its path is no UTF-8.
+    #[must_use]
+    pub fn data(&self) -> &str {
+        expect(
+            self.dir.path().to_str().ok_or("not UTF-8"),
+            "name the directory",
+        )
+    }
+
+    /// Returns what the server wrote to its standard output since its last start.
+    ///
+    /// # Panics
+    ///
+    /// When it can't be read.
+    #[must_use]
+    pub fn stdout(&self) -> String {
+        expect(
+            std::fs::read_to_string(self.dir.path().join(STDOUT)),
+            STDOUT,
+        )
+    }
+
+    fn log(&self) -> String {
+        log(self.dir.path())
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        // Both fail if it has ended already, which is what is wanted.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+        if std::thread::panicking() {
+            eprintln!(
+                "--- the server's output since its last start\n{}",
+                self.log()
+            );
+        }
+    }
+}
+
+#[expect(clippy::panic, reason = "this is a test")]
+fn launch(dir: &Path, wanted: &Endpoints) -> (Child, Endpoints) {
+    let endpoints_file = dir.join("endpoints.json");
+    // What a killed server left behind would tell of readiness too early.
+    let _ = std::fs::remove_file(&endpoints_file);
+
+    let mut command = Command::new(binary());
+    command
+        .arg("serve")
+        .arg("--data")
+        .arg(dir)
+        .args(["--admin", &wanted.admin]);
+    command.args(wanted.tcp.iter().flat_map(|address| ["--listen", address]));
+    command.args(
+        wanted
+            .websocket
+            .iter()
+            .flat_map(|address| ["--ws-listen", address]),
+    );
+    command.stdin(Stdio::null());
+    command.stdout(expect(File::create(dir.join(STDOUT)), STDOUT));
+    command.stderr(expect(File::create(dir.join(STDERR)), STDERR));
+    let mut child = expect(command.spawn(), "start the server");
+
+    let start = Instant::now();
+    loop {
+        if let Some(endpoints) =
+            read_endpoints(&endpoints_file).filter(|endpoints| is_ready(&endpoints.admin))
+        {
+            return (child, endpoints);
+        }
+        let ended = expect(child.try_wait(), "ask for the server");
+        assert!(
+            ended.is_none(),
+            "the server ended with {ended:?}\n{}",
+            log(dir)
+        );
+        if start.elapsed() > PATIENCE {
+            let _ = child.kill();
+            let _ = child.wait();
+            break;
+        }
+        std::thread::sleep(POLL);
+    }
+    panic!("not ready after {PATIENCE:?}\n{}", log(dir));
+}
+
+fn read_endpoints(path: &Path) -> Option<Endpoints> {
+    let value: Value = serde_json::from_str(&std::fs::read_to_string(path).ok()?).ok()?;
+    let list = |name: &str| -> Option<Vec<String>> {
+        value
+            .get(name)?
+            .as_array()?
+            .iter()
+            .map(|address| address.as_str().map(str::to_owned))
+            .collect()
+    };
+    Some(Endpoints {
+        tcp: list("tcp")?,
+        websocket: list("websocket")?,
+        admin: value.get("admin")?.as_str()?.to_owned(),
+    })
+}
+
+fn is_ready(admin: &str) -> bool {
+    let ask = || -> std::io::Result<String> {
+        let mut stream = TcpStream::connect(admin)?;
+        stream.set_read_timeout(Some(PATIENCE))?;
+        write!(
+            stream,
+            "GET /ready HTTP/1.1\r\nHost: {admin}\r\nConnection: close\r\n\r\n"
+        )?;
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer)?;
+        Ok(answer)
+    };
+    ask().is_ok_and(|answer| answer.starts_with("HTTP/1.1 200"))
+}
+
+fn log(dir: &Path) -> String {
+    let read = |name: &str| std::fs::read_to_string(dir.join(name)).unwrap_or_default();
+    format!("{}{}", read(STDOUT), read(STDERR))
+}
+
+/// Returns the binary that xtask has built; without xtask, builds it.
+fn binary() -> &'static Path {
+    static BINARY: OnceLock<PathBuf> = OnceLock::new();
+    BINARY.get_or_init(|| {
+        if let Some(binary) = std::env::var_os("HELIOGRAM_BIN") {
+            return binary.into();
+        }
+        let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
+        let built = expect(
+            Command::new(cargo)
+                .args(["build", "--package", "heliogram"])
+                .status(),
+            "run cargo",
+        );
+        assert!(built.success(), "the server can't be built");
+        // This test program is target/debug/deps/NAME.
+        let own = expect(std::env::current_exe(), "find this program");
+        let profile_dir = own
+            .ancestors()
+            .nth(2)
+            .map_or_else(PathBuf::new, Path::to_path_buf);
+        profile_dir.join(format!("heliogram{}", std::env::consts::EXE_SUFFIX))
+    })
+}
+
+/// What all of this does on failure: say what, and end the test.
+#[expect(clippy::panic, reason = "this is a test")]
+pub(crate) fn expect<T, E: std::fmt::Display>(result: Result<T, E>, what: &str) -> T {
+    result.unwrap_or_else(|error| panic!("can't {what}: {error}"))
+}
+
+const STDOUT: &str = "stdout.log";
+const STDERR: &str = "stderr.log";
+const PATIENCE: Duration = Duration::from_secs(10);
+const POLL: Duration = Duration::from_millis(10);
