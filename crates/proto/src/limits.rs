@@ -12,3 +12,10 @@ pub const FRAME_BYTES_MAX_SERVER: usize = 1 << 20;
 
 /// Bytes of one frame's payload from a server.
 pub const FRAME_BYTES_MAX_CLIENT: usize = 16 << 20;
+
+// Transport
+
+/// Bytes that are read and dropped of an obfuscated stream that fits no secret, before the connection is closed.
+///
+/// As many as a real client might send in its first seconds, so that a prober sees no difference.
+pub const SKIPPED_BYTES_MAX: usize = 64 << 10;

@@ -46,6 +46,11 @@ impl Side for Server {
     }
 }
 
+/// Tells whether `S` is the server's role.
+pub(crate) const fn is_server<S: Side>() -> bool {
+    matches!(S::SENDS, Direction::ServerToClient)
+}
+
 mod sealed {
     pub trait Sealed {}
     impl Sealed for super::Client {}
