@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Result, bail};
 
+use crate::r#gen;
 use crate::process::{self, cargo};
 use crate::test::{self, Counts};
 use crate::tidy;
@@ -22,6 +23,7 @@ pub(crate) fn run() -> Result<()> {
         process::run(cargo(&["fmt", "--all", "--check"])).map(Done::yes)
     });
     report.step("tidy", || tidy::run().map(Done::yes));
+    report.step("generated", || r#gen::run(true).map(Done::yes));
     report.step("spelling", || {
         process::run(Command::new(Venv::ensure()?.program("typos"))).map(Done::yes)
     });

@@ -32,7 +32,14 @@ pub(super) fn check(root: &Path) -> Result<Vec<String>> {
     }
 
     let documented = read("docs/dependencies.md")?;
-    for name in foreign_dependencies(&workspace) {
+    let used = foreign_dependencies(&workspace);
+    for name in documented_dependencies(&documented)
+        .into_iter()
+        .filter(|name| !used.contains(name))
+    {
+        findings.push(format!("docs/dependencies.md: `{name}` is no longer used"));
+    }
+    for name in used {
         if !documented.contains(&format!("| `{name}` |")) {
             findings.push(format!(
                 "docs/dependencies.md: no row for `{name}`: why it is here, its licence, its weight"
@@ -86,6 +93,14 @@ fn foreign_dependencies(workspace: &str) -> Vec<&str> {
         .collect()
 }
 
+fn documented_dependencies(document: &str) -> Vec<&str> {
+    document
+        .lines()
+        .filter_map(|line| line.strip_prefix("| `")?.split_once("` |"))
+        .map(|(name, _)| name)
+        .collect()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -112,6 +127,14 @@ mod tests {
     fn only_foreign_dependencies_need_a_row() {
         let workspace = "[workspace.dependencies]\nheliogram-tl = { path = \"x\" }\n\naes = \"0.9\"\n\n[profile.dev]\ndebug = 1\n";
         assert_eq!(foreign_dependencies(workspace), ["aes"]);
+    }
+
+    #[test]
+    fn a_row_of_the_document_begins_with_a_name() {
+        assert_eq!(
+            documented_dependencies("| name | why |\n| --- | --- |\n| `aes` | x |\ntext\n"),
+            ["aes"]
+        );
     }
 
     #[test]
