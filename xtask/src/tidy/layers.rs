@@ -159,6 +159,7 @@ const RING_1_TREE: &[&str] = &[
     "aead",
     "aes",
     "aws-lc-sys",
+    "base64ct",
     "block-buffer",
     "bytes",
     "cc",
