@@ -1,0 +1,344 @@
+//! The keys that a gateway has at hand.
+//!
+//! A key is looked up once however many links ask for it, is held while a link uses it and at most
+//! [`KEY_UNUSED_MAX`] after; that a key is absent is believed for [`KEY_ABSENT_MAX`]. An expired key is absent.
+//!
+//! ```text
+//! (nothing) --Want--> Loading --Loaded--> Present --last Release--> unused --60 s--> (nothing)
+//!                        \----------> Absent --2 s--> (nothing)
+//! ```
+//!
+//! The cache decides nothing about a session: the owner of a key refuses every frame of a destroyed one, whatever
+//! is held here.
+
+use core::time::Duration;
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use crate::cx::{Cx, Mono};
+use crate::ids::{AuthKeyId, LinkId};
+use crate::limits::{KEY_ABSENT_MAX, KEY_LOADS_MAX, KEY_UNUSED_MAX, KEYS_UNUSED_MAX};
+use crate::port::KeyRecord;
+
+/// The limits of a cache.
+#[derive(Clone, Copy, Debug)]
+#[non_exhaustive]
+pub struct Config {
+    /// Look-ups that may run at once.
+    pub loads_max: usize,
+    /// Entries that nobody uses, absent ones included.
+    pub unused_max: usize,
+    /// How long a key is kept after its last use.
+    pub unused_age_max: Duration,
+    /// How long the store's word that a key is absent is believed.
+    pub absent_age_max: Duration,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            loads_max: KEY_LOADS_MAX,
+            unused_max: KEYS_UNUSED_MAX,
+            unused_age_max: KEY_UNUSED_MAX,
+            absent_age_max: KEY_ABSENT_MAX,
+        }
+    }
+}
+
+/// What happens to the cache.
+#[derive(Clone, Debug)]
+#[expect(
+    clippy::exhaustive_enums,
+    reason = "a new input must break every driver at compile time"
+)]
+pub enum Input {
+    /// A link wants a key. It is answered once, with [`Effect::Outcome`], and from a [`KeyOutcome::Present`] on holds it.
+    Want {
+        /// Who asks.
+        link: LinkId,
+        /// Which key.
+        id: AuthKeyId,
+    },
+    /// The store has answered [`Effect::Load`].
+    Loaded {
+        /// Which key.
+        id: AuthKeyId,
+        /// What the store said.
+        outcome: KeyOutcome,
+    },
+    /// A key was made and stored.
+    Made(Arc<KeyRecord>),
+    /// A link that holds a key lets it go.
+    Release {
+        /// Which key.
+        id: AuthKeyId,
+    },
+    /// A link that waits for a key is gone.
+    Forget {
+        /// Who.
+        link: LinkId,
+        /// Which key.
+        id: AuthKeyId,
+    },
+}
+
+/// What the cache wants done.
+#[derive(Clone, Debug)]
+#[expect(
+    clippy::exhaustive_enums,
+    reason = "a new effect must break every driver at compile time"
+)]
+pub enum Effect {
+    /// Ask the store. Exactly one [`Input::Loaded`] must follow.
+    Load {
+        /// Which key.
+        id: AuthKeyId,
+    },
+    /// Tell a link.
+    Outcome {
+        /// Who asked.
+        link: LinkId,
+        /// For which key.
+        id: AuthKeyId,
+        /// What came of it.
+        outcome: KeyOutcome,
+    },
+}
+
+/// What came of a look-up.
+#[derive(Clone, Debug)]
+#[expect(clippy::exhaustive_enums, reason = "a link has one reaction to each")]
+pub enum KeyOutcome {
+    /// The store is sure that there is no such key, or it has expired.
+    Absent,
+    /// The key.
+    Present(Arc<KeyRecord>),
+    /// The store can't say now.
+    Unavailable,
+}
+
+/// The cache. Its owner calls [`Self::handle_deadline`] when [`Self::next_deadline`] has come.
+#[derive(Debug)]
+pub struct KeyCache {
+    config: Config,
+    entries: BTreeMap<AuthKeyId, Entry>,
+    loading: usize,
+    /// The entries that nobody uses, in the order of their ends.
+    ends: BTreeSet<(Mono, AuthKeyId)>,
+}
+
+impl KeyCache {
+    /// Makes an empty cache.
+    #[must_use]
+    pub const fn new(config: Config) -> Self {
+        Self {
+            config,
+            entries: BTreeMap::new(),
+            loading: 0,
+            ends: BTreeSet::new(),
+        }
+    }
+
+    /// Takes one input.
+    pub fn handle(&mut self, input: Input, cx: &mut Cx<'_, Effect>) {
+        match input {
+            Input::Want { link, id } => self.want(link, id, cx),
+            Input::Loaded { id, outcome } => self.loaded(id, outcome, cx),
+            Input::Made(record) => self.made(record, cx.now.mono),
+            Input::Release { id } => self.release(id, cx.now.mono),
+            Input::Forget { link, id } => self.forget(link, id),
+        }
+    }
+
+    /// Returns when something ends, at the earliest.
+    #[must_use]
+    pub fn next_deadline(&self) -> Option<Mono> {
+        self.ends.first().map(|&(end, _)| end)
+    }
+
+    /// Lets go of what has ended.
+    pub fn handle_deadline(&mut self, now: Mono) {
+        while let Some(&(end, id)) = self.ends.first()
+            && end <= now
+        {
+            self.remove(id);
+        }
+    }
+
+    /// Returns how many keys, absent ones and running look-ups are held.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.entries.len()
+    }
+
+    /// Tells whether nothing is held.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.entries.is_empty()
+    }
+
+    fn want(&mut self, link: LinkId, id: AuthKeyId, cx: &mut Cx<'_, Effect>) {
+        self.handle_deadline(cx.now.mono);
+        let outcome = match self.entries.get_mut(&id) {
+            Some(Entry::Absent { .. }) => KeyOutcome::Absent,
+            Some(Entry::Loading { links }) => {
+                links.push(link);
+                return;
+            }
+            Some(Entry::Present { record, .. })
+                if record.facts.is_expired(cx.now.unix.seconds()) =>
+            {
+                KeyOutcome::Absent
+            }
+            Some(Entry::Present {
+                record,
+                users,
+                unused_end,
+            }) => {
+                *users += 1;
+                if let Some(end) = unused_end.take() {
+                    self.ends.remove(&(end, id));
+                }
+                KeyOutcome::Present(Arc::clone(record))
+            }
+            None if self.loading < self.config.loads_max => {
+                self.loading += 1;
+                self.entries
+                    .insert(id, Entry::Loading { links: vec![link] });
+                cx.out.push(Effect::Load { id });
+                return;
+            }
+            None => KeyOutcome::Unavailable,
+        };
+        cx.out.push(Effect::Outcome { link, id, outcome });
+    }
+
+    fn loaded(&mut self, id: AuthKeyId, outcome: KeyOutcome, cx: &mut Cx<'_, Effect>) {
+        let Some(Entry::Loading { links }) = self.entries.get_mut(&id) else {
+            return;
+        };
+        let links = core::mem::take(links);
+        self.remove(id);
+        let outcome = match outcome {
+            KeyOutcome::Present(record) if record.facts.is_expired(cx.now.unix.seconds()) => {
+                KeyOutcome::Absent
+            }
+            other @ (KeyOutcome::Absent | KeyOutcome::Present(_) | KeyOutcome::Unavailable) => {
+                other
+            }
+        };
+        match &outcome {
+            KeyOutcome::Absent => {
+                let end = cx.now.mono + self.config.absent_age_max;
+                self.entries.insert(id, Entry::Absent { end });
+                self.keep_until(end, id);
+            }
+            KeyOutcome::Present(record) => {
+                self.insert(Arc::clone(record), links.len(), cx.now.mono)
+            }
+            KeyOutcome::Unavailable => {}
+        }
+        cx.out.extend(links.into_iter().map(|link| Effect::Outcome {
+            link,
+            id,
+            outcome: outcome.clone(),
+        }));
+    }
+
+    /// A look-up of the same id that runs meanwhile is left to its end: nobody can have known the id before.
+    fn made(&mut self, record: Arc<KeyRecord>, now: Mono) {
+        let id = record.facts.id;
+        if matches!(self.entries.get(&id), None | Some(Entry::Absent { .. })) {
+            self.remove(id);
+            self.insert(record, 0, now);
+        }
+    }
+
+    fn insert(&mut self, record: Arc<KeyRecord>, users: usize, now: Mono) {
+        let id = record.facts.id;
+        let end = now + self.config.unused_age_max;
+        let unused_end = (users == 0).then_some(end);
+        self.entries.insert(
+            id,
+            Entry::Present {
+                record,
+                users,
+                unused_end,
+            },
+        );
+        if users == 0 {
+            self.keep_until(end, id);
+        }
+    }
+
+    fn release(&mut self, id: AuthKeyId, now: Mono) {
+        self.handle_deadline(now);
+        let Some(Entry::Present {
+            users, unused_end, ..
+        }) = self.entries.get_mut(&id)
+        else {
+            return;
+        };
+        *users = users.saturating_sub(1);
+        if *users == 0 && unused_end.is_none() {
+            let end = now + self.config.unused_age_max;
+            *unused_end = Some(end);
+            self.keep_until(end, id);
+        }
+    }
+
+    fn forget(&mut self, link: LinkId, id: AuthKeyId) {
+        if let Some(Entry::Loading { links }) = self.entries.get_mut(&id)
+            && let Some(position) = links.iter().position(|&waiting| waiting == link)
+        {
+            links.swap_remove(position);
+        }
+    }
+
+    /// Notes that nobody uses `id`; what ends first makes room if there are too many.
+    fn keep_until(&mut self, end: Mono, id: AuthKeyId) {
+        self.ends.insert((end, id));
+        while self.ends.len() > self.config.unused_max
+            && let Some(&(_, first)) = self.ends.first()
+        {
+            self.remove(first);
+        }
+    }
+
+    fn remove(&mut self, id: AuthKeyId) {
+        match self.entries.remove(&id) {
+            Some(
+                Entry::Absent { end }
+                | Entry::Present {
+                    unused_end: Some(end),
+                    ..
+                },
+            ) => {
+                self.ends.remove(&(end, id));
+            }
+            Some(Entry::Loading { .. }) => self.loading -= 1,
+            Some(Entry::Present {
+                unused_end: None, ..
+            })
+            | None => {}
+        }
+    }
+}
+
+#[derive(Debug)]
+enum Entry {
+    Absent {
+        end: Mono,
+    },
+    Loading {
+        links: Vec<LinkId>,
+    },
+    Present {
+        record: Arc<KeyRecord>,
+        users: usize,
+        unused_end: Option<Mono>,
+    },
+}
+
+#[cfg(test)]
+mod tests;
