@@ -1,56 +1,93 @@
 //! `cargo xtask gen`: makes the checked-in code from the schemas, or checks that it is current.
+//!
+//! The service types come from `schema/`; the table of the API layer from the schema that a published package carries.
 
 use std::fs;
-use std::io::Write;
+use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Context as _, Result, bail, ensure};
 use heliogram_tl::schema;
-use heliogram_tl_gen::{Options, types};
+use heliogram_tl_gen::{Options, layer, types};
+use serde_json::Value;
+
+use crate::process;
 
 /// Writes the generated files; with `check`, compares them instead.
+///
+/// # Errors
+///
+/// When a source is missing or wrong, and with `check` when a file is not what its source gives.
 pub(crate) fn run(check: bool) -> Result<()> {
-    let root = root()?;
+    let root = process::root();
     for options in SCHEMAS {
-        let text = fs::read_to_string(root.join(options.source)).context(options.source)?;
-        let schema =
-            schema::parse(&text).with_context(|| format!("{} can't be parsed", options.source))?;
-        let code = rustfmt(&types(&schema, options).context(options.source)?)?;
-        let path = root
-            .join(GENERATED)
-            .join(options.module)
-            .with_extension("rs");
-        put(&path, &code, check)?;
+        let text = read(&root.join(options.source))?;
+        let schema = schema::parse(&text).context(options.source)?;
+        let code = types(&schema, options).context(options.source)?;
+        put(&root, options.module, &code, check)?;
     }
-    Ok(())
+    let text = read(&layer_source()?)?;
+    let first_line = text.lines().next().unwrap_or_default();
+    let number = first_line
+        .strip_prefix("// LAYER ")
+        .context("the layer's schema doesn't begin with its number")?;
+    let schema = schema::parse(&text).context(LAYER_PACKAGE)?;
+    let source = format!("tl/api.tl of the package {LAYER_PACKAGE} {LAYER_PACKAGE_VERSION}");
+    put(
+        &root,
+        "layer",
+        &layer(&schema, number.parse()?, &source),
+        check,
+    )
 }
 
-fn put(path: &Path, code: &str, check: bool) -> Result<()> {
-    let current = fs::read_to_string(path).unwrap_or_default();
-    if current == code {
+/// Writes or compares a module's file.
+fn put(root: &Path, module: &str, code: &str, check: bool) -> Result<()> {
+    let code = rustfmt(code)?;
+    let path = root.join(GENERATED).join(module).with_extension("rs");
+    if fs::read_to_string(&path).is_ok_and(|current| current == code) {
         return Ok(());
     }
+    let shown = path.strip_prefix(root).unwrap_or(&path).display();
     if check {
-        bail!(
-            "{} is not what its source gives: run `cargo xtask gen`",
-            path.display()
-        );
+        bail!("{shown} is not what its source gives: run `cargo xtask gen`");
     }
-    fs::write(path, code).with_context(|| format!("{} can't be written", path.display()))
+    fs::write(&path, code).with_context(|| format!("{shown} can't be written"))
+}
+
+fn read(path: &Path) -> Result<String> {
+    fs::read_to_string(path).with_context(|| format!("{} can't be read", path.display()))
+}
+
+/// Finds the schema in the package, wherever cargo keeps it.
+fn layer_source() -> Result<PathBuf> {
+    let arguments = ["metadata", "--format-version", "1", "--locked"];
+    let metadata = serde_json::from_str::<Value>(&process::output(process::cargo(&arguments))?)?;
+    let packages = metadata.get("packages").and_then(Value::as_array);
+    let is_it = |package: &&Value| {
+        let is = |field, value: &str| package.get(field).is_some_and(|found| found == value);
+        is("name", LAYER_PACKAGE) && is("version", LAYER_PACKAGE_VERSION)
+    };
+    let package = packages.and_then(|packages| packages.iter().find(is_it));
+    let manifest = package.and_then(|package| package.get("manifest_path")?.as_str());
+    let manifest = manifest.with_context(|| format!("cargo doesn't know {LAYER_PACKAGE}"))?;
+    Ok(Path::new(manifest).with_file_name("tl").join("api.tl"))
 }
 
 /// Formats `code` as `cargo fmt` would.
 fn rustfmt(code: &str) -> Result<String> {
     let mut child = Command::new("rustfmt")
         .args(["--edition", "2024"])
+        .current_dir(process::root())
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .spawn()
-        .context("rustfmt can't be run: `rustup component add rustfmt`")?;
+        .context("rustfmt can't be started: `rustup component add rustfmt`")?;
     let mut stdin = child.stdin.take().context("rustfmt has no input")?;
-    let input = code.to_owned();
-    let feeder = std::thread::spawn(move || stdin.write_all(input.as_bytes()));
+    let input = code.as_bytes().to_owned();
+    // It may begin to write before it has read everything.
+    let feeder = std::thread::spawn(move || stdin.write_all(&input));
     let output = child.wait_with_output()?;
     ensure!(
         output.status.success(),
@@ -60,16 +97,9 @@ fn rustfmt(code: &str) -> Result<String> {
     Ok(String::from_utf8(output.stdout)?)
 }
 
-/// The workspace's root: the parent of this package.
-fn root() -> Result<PathBuf> {
-    let package = Path::new(env!("CARGO_MANIFEST_DIR"));
-    Ok(package
-        .parent()
-        .context("xtask lies in the workspace")?
-        .to_owned())
-}
-
 const GENERATED: &str = "crates/tl/src/generated";
+const LAYER_PACKAGE: &str = "grammers-tl-types";
+const LAYER_PACKAGE_VERSION: &str = "0.9.0";
 
 const SCHEMAS: [Options<'static>; 2] = [
     Options {

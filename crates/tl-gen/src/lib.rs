@@ -9,6 +9,7 @@
 //! `help::GetConfig`. An enum that would share its name with one of its constructors is called `Any…`.
 
 mod emit;
+mod layer;
 
 mod model;
 mod names;
@@ -16,6 +17,7 @@ mod names;
 use std::fmt;
 
 pub use emit::types;
+pub use layer::layer;
 
 /// What the generator should know about a schema beyond its text.
 #[derive(Clone, Copy, Debug)]

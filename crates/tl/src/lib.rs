@@ -19,6 +19,7 @@
 mod error;
 mod generated;
 pub mod gzip;
+pub mod layer;
 pub mod limits;
 mod message;
 mod reader;

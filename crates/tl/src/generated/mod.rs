@@ -2,5 +2,6 @@
 
 /// Types and methods of the API that the protocol layer itself needs: wrappers, configuration, authorisation.
 pub mod api;
+pub(crate) mod layer;
 /// Service types and methods of MTProto.
 pub mod mtproto;

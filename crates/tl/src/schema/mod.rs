@@ -16,6 +16,7 @@ use std::fmt;
 
 pub use checksum::PUBLISHED_CONSTANTS;
 pub use parse::parse;
+pub(crate) use parse::parse_field;
 pub use ty::{Kind, Type};
 
 /// A parsed schema: its declarations in their order.

@@ -37,7 +37,7 @@ pub fn parse(text: &str) -> Result<Schema<'_>, ParseError> {
 }
 
 /// Parses `name:Type` or `name:flags.N?Type`.
-fn parse_field(text: &str) -> Result<Field<'_>, Problem> {
+pub(crate) fn parse_field(text: &str) -> Result<Field<'_>, Problem> {
     let (name, ty) = text.split_once(':').ok_or(Problem::BadName)?;
     if !is_name(name) {
         return Err(Problem::BadName);
