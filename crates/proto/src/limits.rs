@@ -78,3 +78,128 @@ pub const KEYS_PER_LINK_MAX: usize = 16;
 
 /// Exchange messages of one link that wait for their answers.
 pub const EXCHANGE_MESSAGES_MAX: usize = 8;
+// ---- envelope, session, host ----
+
+/// Bytes of padding after a message, at least.
+///
+/// Source: <https://core.telegram.org/mtproto/description#encrypted-message-encrypted-data>.
+pub const PADDING_BYTES_MIN: usize = 12;
+
+/// Bytes of padding after a message, at most.
+pub const PADDING_BYTES_MAX: usize = 1024;
+
+/// Seconds by which a message may be older than the server's clock.
+///
+/// Source: <https://core.telegram.org/mtproto/description#message-identifier-msg-id>.
+pub const MSG_AGE_S_MAX: u64 = 300;
+
+/// Seconds by which a message may be ahead of the server's clock.
+pub const MSG_SKEW_S_MAX: u64 = 30;
+
+/// Messages in a received container.
+pub const CONTAINER_MESSAGES_MAX: usize = 1024;
+
+/// Messages in a container that we send: what every client is known to take.
+pub const CONTAINER_MESSAGES_SENT_MAX: usize = 1020;
+
+/// Bytes of a container that we send; one larger message travels alone.
+pub const CONTAINER_BYTES_SENT_MAX: usize = 256 << 10;
+
+/// Identifiers in one `msgs_ack`, `msgs_state_req`, `msg_resend_req` and their like.
+pub const MSG_IDS_MAX: usize = 8192;
+
+/// `invoke*` wrappers around one method, `gzip_packed` not counted.
+pub const WRAPPERS_MAX: usize = 8;
+
+/// Message ids in one `invokeAfterMsgs`.
+pub const INVOKE_AFTER_IDS_MAX: usize = 100;
+
+/// Bytes that all packed objects of one frame may unpack to.
+pub const UNPACKED_BYTES_MAX: usize = 16 << 20;
+
+/// Bytes from which an answer is packed, if that makes it smaller.
+pub const PACK_BYTES_MIN: usize = 512;
+
+/// Bytes up to which an answer is packed. A larger one is a file's part, and those are compressed already.
+pub const PACK_BYTES_MAX: usize = 128 << 10;
+
+/// Identifiers that a session remembers to tell a duplicate from a new message.
+pub const RECEIVED_IDS_MAX: usize = 4096;
+
+/// Seconds after which a received identifier is forgotten: its message would be too old by then.
+pub const RECEIVED_ID_AGE_S: u64 = MSG_AGE_S_MAX + MSG_SKEW_S_MAX;
+
+/// Messages that a session keeps until they are acknowledged.
+pub const UNACKED_MESSAGES_MAX: usize = 1000;
+
+/// Bytes that a session keeps until they are acknowledged; the newest message is kept whatever its size.
+pub const UNACKED_BYTES_MAX: usize = 1 << 20;
+
+/// Seconds for which a message is kept until it is acknowledged.
+pub const UNACKED_AGE_S_MAX: u64 = 600;
+
+/// Seconds after which a message that is not acknowledged is sent again on a connection new to the session.
+pub const RESEND_AGE_S: u64 = 3;
+
+/// Acknowledgements that wait for company at most.
+pub const ACKS_WAITING_MAX: usize = 16;
+
+/// Milliseconds for which a server's acknowledgement waits for company; also how long a call may run without one.
+pub const ACK_DELAY_MS_SERVER: u64 = 1000;
+
+/// Milliseconds for which a client's acknowledgement waits for company.
+pub const ACK_DELAY_MS_CLIENT: u64 = 5000;
+
+/// Seconds for which a salt is the current one.
+pub const SALT_SLOT_S: u64 = 1800;
+
+/// Seconds before its time from which a salt is accepted: clocks differ.
+pub const SALT_EARLY_S: u64 = 60;
+
+/// Salts in one `future_salts` at least: some clients ask for ever when they get only one.
+pub const FUTURE_SALTS_MIN: u64 = 2;
+
+/// Salts in one `future_salts` at most.
+pub const FUTURE_SALTS_MAX: u64 = 64;
+
+/// Seconds of `ping_delay_disconnect` at least.
+pub const DISCONNECT_DELAY_S_MIN: i32 = 1;
+
+/// Seconds of `ping_delay_disconnect` at most.
+pub const DISCONNECT_DELAY_S_MAX: i32 = 600;
+
+/// Calls of one session that run at the same time.
+pub const CALLS_RUNNING_MAX: usize = 1024;
+
+/// Bytes that wait in one session for its connections; beyond it calls are refused.
+pub const QUEUED_BYTES_MAX: usize = 16 << 20;
+
+/// Messages that wait in one session for its connections; beyond it the connection is closed.
+pub const QUEUED_MESSAGES_MAX: usize = 8192;
+
+/// Sessions of one identity; the one used longest ago makes room.
+pub const SESSIONS_PER_IDENTITY_MAX: usize = 100;
+
+/// Seconds for which a session without a connection is kept.
+pub const SESSION_IDLE_S_MAX: u64 = 900;
+
+/// Seconds after which an idle session gives back the room of its queues.
+pub const SESSION_TIDY_S: u64 = 60;
+
+/// Connections that one session uses at the same time.
+pub const LINKS_PER_SESSION_MAX: usize = 16;
+
+/// Sessions that one connection carries at the same time.
+pub const SESSIONS_PER_LINK_MAX: usize = 100;
+
+/// Layers of the API that are believed: far above any that exists.
+pub const LAYER_MAX: i32 = 1000;
+
+/// Bytes of one string of `initConnection` that are kept.
+pub const CLIENT_INFO_BYTES_MAX: usize = 256;
+
+/// Refusals in a row after which a client gives up on its session.
+pub const REFUSALS_IN_A_ROW_MAX: u8 = 5;
+
+/// Salts that a client keeps for later.
+pub const SALTS_KEPT_MAX: usize = 64;
