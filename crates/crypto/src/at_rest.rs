@@ -57,23 +57,30 @@ impl MasterKeys {
     }
 
     /// Seals `plaintext` for the place that `aad` names.
+    ///
+    /// # Panics
+    ///
+    /// If `plaintext` is longer than 256 GiB.
+    #[expect(
+        clippy::expect_used,
+        reason = "the only failure is a plaintext of more than 256 GiB"
+    )]
     pub fn seal(&self, plaintext: &[u8], aad: &[u8], rng: &mut dyn CryptoRng) -> Vec<u8> {
         let header = header(self.current.id);
         let mut nonce = [0; NONCE_BYTES];
         rng.fill_bytes(&mut nonce);
 
-        let mut sealed = Vec::with_capacity(plaintext.len() + OVERHEAD_BYTES);
-        sealed.extend_from_slice(&header);
-        sealed.extend_from_slice(&nonce);
-        sealed.extend_from_slice(plaintext);
-        let text = &mut sealed[HEADER_BYTES + NONCE_BYTES..];
+        let mut text = plaintext.to_vec();
         let tag = self
             .current
             .cipher()
-            .encrypt_inout_detached(&XNonce::from(nonce), &associated(&header, aad), text.into())
-            .expect("a record is far below the cipher's limit of 256 GiB");
-        sealed.extend_from_slice(&tag);
-        sealed
+            .encrypt_inout_detached(
+                &XNonce::from(nonce),
+                &associated(&header, aad),
+                text.as_mut_slice().into(),
+            )
+            .expect("memory holds less than the cipher's limit");
+        [&header[..], &nonce, &text, &tag].concat()
     }
 
     /// Opens what [`Self::seal`] made under any of these keys.

@@ -2,6 +2,11 @@
 //!
 //! SHA-1 is what the protocol prescribes for identifiers and for the key exchange; nothing new should use it.
 
+#![expect(
+    clippy::indexing_slicing,
+    reason = "constant offsets into arrays of fixed size"
+)]
+
 use hmac::{Hmac, KeyInit, Mac};
 use sha1::Sha1;
 use sha2::{Digest, Sha256};

@@ -11,6 +11,11 @@
 //!
 //! Source: <https://core.telegram.org/mtproto/description#defining-aes-key-and-initialization-vector>.
 
+#![expect(
+    clippy::indexing_slicing,
+    reason = "constant offsets into arrays of fixed size"
+)]
+
 use core::fmt;
 
 use subtle::ConstantTimeEq;

@@ -148,8 +148,8 @@ impl Brent {
     /// a * b / R modulo n, for a and b below n.
     fn multiply(&self, a: u64, b: u64) -> u64 {
         let product = u128::from(a) * u128::from(b);
-        let multiple = low(product).wrapping_mul(self.n_inverse);
-        let reduced = high(product + u128::from(multiple) * u128::from(self.n));
+        let multiple = low64(product).wrapping_mul(self.n_inverse);
+        let reduced = low64((product + u128::from(multiple) * u128::from(self.n)) >> 64);
         if reduced >= self.n {
             reduced - self.n
         } else {
@@ -202,8 +202,7 @@ fn power(mut base: u32, mut exponent: u32, n: u32) -> u32 {
 }
 
 fn multiply(a: u32, b: u32, n: u32) -> u32 {
-    let product = u64::from(a) * u64::from(b) % u64::from(n);
-    product as u32
+    low32(u64::from(a) * u64::from(b) % u64::from(n))
 }
 
 fn random_prime(rng: &mut dyn CryptoRng) -> u32 {
@@ -218,12 +217,14 @@ fn next_prime(mut candidate: u32) -> u32 {
     candidate
 }
 
-fn low(wide: u128) -> u64 {
-    wide as u64
+#[expect(clippy::cast_possible_truncation, reason = "the name says it")]
+const fn low32(wide: u64) -> u32 {
+    wide as u32
 }
 
-fn high(wide: u128) -> u64 {
-    (wide >> 64) as u64
+#[expect(clippy::cast_possible_truncation, reason = "the name says it")]
+const fn low64(wide: u128) -> u64 {
+    wide as u64
 }
 
 /// Walks tried, each with a constant of its own. One suffices but for very small numbers.

@@ -9,7 +9,7 @@ use pem_rfc7468::LineEnding;
 use zeroize::Zeroizing;
 
 use crate::bn::{Der, Rsa};
-use crate::{SecretBytes, hash};
+use crate::{SecretBytes, hash, pq};
 
 /// A public key. Copies share one place in memory.
 #[derive(Clone)]
@@ -46,11 +46,12 @@ impl PublicKey {
     /// Writes PKCS#1 PEM, with a line feed at the end of each line.
     #[must_use]
     pub fn to_pkcs1_pem(&self) -> String {
-        let pem = self
-            .inner
+        let encode = |der: &[u8]| pem_rfc7468::encode_string("RSA PUBLIC KEY", LineEnding::LF, der);
+        self.inner
             .rsa
-            .public_der(|der| pem_rfc7468::encode_string("RSA PUBLIC KEY", LineEnding::LF, der));
-        pem.and_then(Result::ok).unwrap_or_default()
+            .public_der(encode)
+            .and_then(Result::ok)
+            .unwrap_or_default()
     }
 
     /// Returns the modulus, big-endian.
@@ -252,12 +253,11 @@ fn read_pem(pem: &str, labels: &[(&str, Der)]) -> Result<Rsa, KeyError> {
 
 /// n as TL bytes has the long form of the length, e the short one; both end at a multiple of 4.
 fn fingerprint(n: &[u8; 256], e: u32) -> i64 {
-    let e = crate::pq::to_minimal_be(u64::from(e));
-    let mut exponent = [0; 8];
-    exponent[0] = e.len() as u8;
-    exponent[1..=e.len()].copy_from_slice(&e);
-    let used = (1 + e.len()).next_multiple_of(4);
-    let hash = hash::sha1(&[&[0xfe, 0x00, 0x01, 0x00], n, &exponent[..used]]);
-    let [.., b0, b1, b2, b3, b4, b5, b6, b7] = hash;
+    let e = pq::to_minimal_be(u64::from(e));
+    let mut exponent = vec![u8::try_from(e.len()).unwrap_or(u8::MAX)];
+    exponent.extend_from_slice(&e);
+    exponent.resize(exponent.len().next_multiple_of(4), 0);
+    let [.., b0, b1, b2, b3, b4, b5, b6, b7] =
+        hash::sha1(&[&[0xfe, 0x00, 0x01, 0x00], n, &exponent]);
     i64::from_le_bytes([b0, b1, b2, b3, b4, b5, b6, b7])
 }

@@ -10,6 +10,11 @@
 //! Source: <https://core.telegram.org/mtproto/auth_key>, step 4.1; the legacy form is that of older versions of the
 //! page, still sent by Telethon and Kurigram.
 
+#![expect(
+    clippy::indexing_slicing,
+    reason = "constant offsets into arrays of fixed size"
+)]
+
 use core::fmt;
 
 use rand_core::CryptoRng;

@@ -2,6 +2,11 @@
 //!
 //! Source: <https://core.telegram.org/mtproto/auth_key>, step 5.
 
+#![expect(
+    clippy::indexing_slicing,
+    reason = "constant offsets into arrays of fixed size"
+)]
+
 use zeroize::Zeroizing;
 
 use crate::{AesKeyIv, hash};

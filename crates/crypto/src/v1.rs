@@ -8,6 +8,11 @@
 //!
 //! Source: <https://core.telegram.org/mtproto/description_v1>, <https://core.telegram.org/method/auth.bindTempAuthKey>.
 
+#![expect(
+    clippy::indexing_slicing,
+    reason = "constant offsets into arrays of fixed size"
+)]
+
 use rand_core::CryptoRng;
 use subtle::ConstantTimeEq;
 use zeroize::Zeroizing;
