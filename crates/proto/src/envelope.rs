@@ -210,9 +210,7 @@ pub fn seal_batch<S: Side>(
         jobs.push(Job { key: job.key, dir: S::SENDS, envelope });
         rest = later;
     }
-    let mut hashes = Vec::with_capacity(jobs.len());
-    message::seal_batch(&mut jobs, &mut hashes);
-    if hashes.iter().all(Result::is_ok) { Ok(()) } else { Err(BadLength) }
+    message::seal_batch(&mut jobs).map_err(|_| BadLength)
 }
 
 /// The body's length breaks the contract of [`seal`]. Never caused by a peer.
