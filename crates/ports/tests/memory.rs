@@ -1,0 +1,9 @@
+//! The in-memory versions pass the suites that every other version passes.
+
+use heliogram_ports::conformance;
+use heliogram_ports::memory::MemoryKeys;
+
+#[tokio::test]
+async fn memory_keys_conform() {
+    conformance::auth_keys(&MemoryKeys::new()).await;
+}
