@@ -1,0 +1,102 @@
+//! Tables of the file, its format number, and the start counter.
+
+use std::path::Path;
+
+use heliogram_crypto::SecretBytes;
+use heliogram_proto::ids::Term;
+use rand_core::{Rng, UnwrapErr};
+use redb::{Database, DatabaseError, ReadableTable, TableDefinition};
+
+use crate::OpenError;
+use crate::record::Sealer;
+
+/// Sealed records by key id.
+pub(crate) const KEYS: TableDefinition<'_, i64, &[u8]> = TableDefinition::new("keys");
+
+/// Ends of temporary keys: (Unix time in seconds, key id), so that a purge reads only what has ended.
+pub(crate) const ENDS: TableDefinition<'_, (u32, i64), ()> = TableDefinition::new("ends");
+
+/// Numbers: `format`, `term`.
+const NUMBERS: TableDefinition<'_, &str, u64> = TableDefinition::new("numbers");
+
+/// Sealed secrets: `salt`.
+const SECRETS: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("secrets");
+
+/// The format that this release writes.
+const FORMAT: u64 = 1;
+
+/// Opens or makes the file, readable by its owner alone.
+pub(crate) fn open_file(file: &Path) -> Result<Database, OpenError> {
+    restrict(file).map_err(|error| data_error(file, redb::Error::Io(error)))?;
+    Database::create(file).map_err(|error| {
+        if matches!(error, DatabaseError::DatabaseAlreadyOpen) {
+            OpenError::InUse(file.to_owned())
+        } else {
+            data_error(file, error.into())
+        }
+    })
+}
+
+/// Makes the file with mode 0600 before anything is written to it.
+fn restrict(file: &Path) -> std::io::Result<()> {
+    use std::os::unix::fs::OpenOptionsExt;
+    let mut options = std::fs::OpenOptions::new();
+    options
+        .read(true)
+        .write(true)
+        .create(true)
+        .truncate(false)
+        .mode(0o600);
+    options.open(file).map(drop)
+}
+
+/// Checks the format, makes the tables, counts this start, and reads or makes the salt secret: in one durable step.
+pub(crate) fn begin_term(
+    database: &Database,
+    sealer: &Sealer,
+    file: &Path,
+) -> Result<(Term, SecretBytes<32>), OpenError> {
+    let step = || -> Result<Result<(Term, SecretBytes<32>), OpenError>, redb::Error> {
+        let transaction = database.begin_write()?;
+        let (term, salt_secret) = {
+            transaction.open_table(KEYS)?;
+            transaction.open_table(ENDS)?;
+            let mut numbers = transaction.open_table(NUMBERS)?;
+            let format = numbers
+                .get("format")?
+                .map_or(FORMAT, |number| number.value());
+            if format != FORMAT {
+                return Ok(Err(OpenError::Format(file.to_owned(), format, FORMAT)));
+            }
+            numbers.insert("format", FORMAT)?;
+            let term = numbers
+                .get("term")?
+                .map_or(0, |number| number.value())
+                .saturating_add(1);
+            numbers.insert("term", term)?;
+            let mut secrets = transaction.open_table(SECRETS)?;
+            let sealed = secrets.get("salt")?.map(|sealed| sealed.value().to_vec());
+            let Some(secret) =
+                sealed.map_or_else(|| Some(new_secret()), |s| sealer.open_secret("salt", &s))
+            else {
+                return Ok(Err(OpenError::WrongMasterKey(file.to_owned())));
+            };
+            // Sealed anew at each start, so that it moves to the newest master key.
+            secrets.insert("salt", sealer.seal_secret("salt", &secret).as_slice())?;
+            (Term(term), secret)
+        };
+        transaction.commit()?;
+        Ok(Ok((term, salt_secret)))
+    };
+    step().map_err(|error| data_error(file, error))?
+}
+
+fn new_secret() -> SecretBytes<32> {
+    let mut secret = [0; 32];
+    UnwrapErr(getrandom::SysRng).fill_bytes(&mut secret);
+    SecretBytes::new(secret)
+}
+
+fn data_error(file: &Path, error: redb::Error) -> OpenError {
+    OpenError::Data(file.to_owned(), Box::new(error))
+}
