@@ -203,3 +203,16 @@ pub const REFUSALS_IN_A_ROW_MAX: u8 = 5;
 
 /// Salts that a client keeps for later.
 pub const SALTS_KEPT_MAX: usize = 64;
+// ---- transport: what stands in front of frames ----
+
+/// Bytes of the head of an HTTP request or answer.
+pub const HTTP_HEAD_BYTES_MAX: usize = 8 << 10;
+
+/// Bytes of one WebSocket frame. Only a sanity check: bodies are passed on as they come, never collected.
+pub const WEBSOCKET_FRAME_BYTES_MAX: usize = FRAME_BYTES_MAX_CLIENT + 1024;
+
+/// Bytes of a `PROXY` header of version 1, with its line end. Source: the PROXY protocol, section 2.1.
+pub const PROXY_V1_BYTES_MAX: usize = 107;
+
+/// Bytes of a `PROXY` header of version 2 after its first 16. The protocol would allow 65,535.
+pub const PROXY_V2_BYTES_MAX: usize = 2048;

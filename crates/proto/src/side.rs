@@ -52,6 +52,7 @@ pub(crate) const fn is_server<S: Side>() -> bool {
 }
 
 mod sealed {
+    #[expect(unnameable_types, reason = "that is what seals it")]
     pub trait Sealed {}
     impl Sealed for super::Client {}
     impl Sealed for super::Server {}

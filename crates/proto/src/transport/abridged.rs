@@ -34,14 +34,29 @@ pub(super) fn head<S: Side>(bytes: &[u8]) -> Result<Head, Error> {
     } else {
         (1, u32::from(short))
     };
-    let payload_bytes = usize::try_from(words).map_err(|_| Error::TooLarge)?.saturating_mul(4);
-    Ok(Head::Frame(Extent { header_bytes, payload_bytes, trailer_bytes: 0, quick_ack: flagged }))
+    let payload_bytes = usize::try_from(words)
+        .map_err(|_| Error::TooLarge)?
+        .saturating_mul(4);
+    Ok(Head::Frame(Extent {
+        header_bytes,
+        payload_bytes,
+        trailer_bytes: 0,
+        quick_ack: flagged,
+    }))
 }
 
 /// Appends the header of a payload of `payload_bytes`.
-pub(super) fn write_header(payload_bytes: usize, quick_ack: bool, out: &mut Vec<u8>) -> Result<(), Error> {
-    let words = u32::try_from(payload_bytes / 4).ok().filter(|&words| words <= WORDS_MAX);
-    let [low, mid, high, _] = words.ok_or(Error::Misuse("the payload is too long to frame"))?.to_le_bytes();
+pub(super) fn write_header(
+    payload_bytes: usize,
+    quick_ack: bool,
+    out: &mut Vec<u8>,
+) -> Result<(), Error> {
+    let words = u32::try_from(payload_bytes / 4)
+        .ok()
+        .filter(|&words| words <= WORDS_MAX);
+    let [low, mid, high, _] = words
+        .ok_or(Error::Misuse("the payload is too long to frame"))?
+        .to_le_bytes();
     let flag = if quick_ack { FLAG } else { 0 };
     if mid == 0 && high == 0 && low < LONG {
         out.push(low | flag);

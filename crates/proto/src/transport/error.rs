@@ -72,7 +72,10 @@ impl core::error::Error for Error {}
 
 /// What to do with the connection after an [`Error`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[expect(clippy::exhaustive_enums, reason = "a new reaction must break every driver at compile time")]
+#[expect(
+    clippy::exhaustive_enums,
+    reason = "a new reaction must break every driver at compile time"
+)]
 pub enum Reaction {
     /// Close at once and say nothing: the peer is out of step, or only probes.
     Close,

@@ -54,7 +54,10 @@ enum Storage<'a> {
     /// In the caller's buffer: the payload alone.
     Within(&'a mut [u8]),
     /// The frame came in parts.
-    Owned { frame: Vec<u8>, payload: Range<usize> },
+    Owned {
+        frame: Vec<u8>,
+        payload: Range<usize>,
+    },
 }
 
 /// What a frame turned out to be.
@@ -93,7 +96,9 @@ pub(super) struct Extent {
 
 impl Extent {
     fn total(self) -> usize {
-        self.header_bytes.saturating_add(self.payload_bytes).saturating_add(self.trailer_bytes)
+        self.header_bytes
+            .saturating_add(self.payload_bytes)
+            .saturating_add(self.trailer_bytes)
     }
 
     fn payload(self) -> Range<usize> {
@@ -120,7 +125,15 @@ pub(super) struct Splitter<S> {
 impl<S: Side> Splitter<S> {
     pub(super) fn new(framing: Framing, payload_bytes_max: usize) -> Self {
         let side = core::marker::PhantomData;
-        Self { framing, seq: 0, payload_bytes_max, is_trusted: false, claim: None, tail: Vec::new(), side }
+        Self {
+            framing,
+            seq: 0,
+            payload_bytes_max,
+            is_trusted: false,
+            claim: None,
+            tail: Vec::new(),
+            side,
+        }
     }
 
     pub(super) fn framing(&self) -> Framing {
@@ -130,6 +143,10 @@ impl<S: Side> Splitter<S> {
     /// Returns the bytes of the incomplete frame.
     pub(super) fn tail(&self) -> &[u8] {
         &self.tail
+    }
+
+    pub(super) fn buffered_bytes(&self) -> usize {
+        self.tail.capacity()
     }
 
     pub(super) fn claim(&self) -> Option<AuthKeyId> {
@@ -174,7 +191,9 @@ impl<S: Side> Splitter<S> {
                     input = input.get_mut(WORD_BYTES..).unwrap_or_default();
                 }
                 Step::Whole(extent) => {
-                    let (frame, rest) = input.split_at_mut_checked(extent.total()).ok_or(Error::BadLength)?;
+                    let (frame, rest) = input
+                        .split_at_mut_checked(extent.total())
+                        .ok_or(Error::BadLength)?;
                     let range = self.check(frame, extent)?;
                     let payload = frame.get_mut(range).unwrap_or_default();
                     emit::<S>(Storage::Within(payload), extent.quick_ack, sink);
@@ -198,7 +217,9 @@ impl<S: Side> Splitter<S> {
                         return Ok(input);
                     }
                     let missing = total.saturating_sub(self.tail.len()).min(input.len());
-                    let (taken, rest) = input.split_at_mut_checked(missing).ok_or(Error::BadLength)?;
+                    let (taken, rest) = input
+                        .split_at_mut_checked(missing)
+                        .ok_or(Error::BadLength)?;
                     self.grow_tail(taken, total);
                     input = rest;
                 }
@@ -226,8 +247,14 @@ impl<S: Side> Splitter<S> {
     fn grow_tail(&mut self, taken: &[u8], total: usize) {
         let length = self.tail.len().saturating_add(taken.len());
         if length > self.tail.capacity() {
-            let capacity = self.tail.len().saturating_mul(2).max(length).min(total.max(length));
-            self.tail.reserve_exact(capacity.saturating_sub(self.tail.len()));
+            let capacity = self
+                .tail
+                .len()
+                .saturating_mul(2)
+                .max(length)
+                .min(total.max(length));
+            self.tail
+                .reserve_exact(capacity.saturating_sub(self.tail.len()));
         }
         self.tail.extend_from_slice(taken);
     }
@@ -252,7 +279,9 @@ impl<S: Side> Splitter<S> {
         while !rest.is_empty() {
             match self.measure(rest)? {
                 Step::Whole(extent) => {
-                    let (frame, after) = rest.split_at_checked(extent.total()).ok_or(Error::BadLength)?;
+                    let (frame, after) = rest
+                        .split_at_checked(extent.total())
+                        .ok_or(Error::BadLength)?;
                     let frame = frame.to_vec();
                     let payload = self.check(&frame, extent)?;
                     emit::<S>(Storage::Owned { frame, payload }, extent.quick_ack, sink);
@@ -285,18 +314,28 @@ impl<S: Side> Splitter<S> {
             Head::Frame(extent) => extent,
         };
         let is_padded = self.framing == Framing::PaddedIntermediate;
-        if extent.payload_bytes == 0 || (extent.payload_bytes % 4 != 0 && !is_padded) {
+        if extent.payload_bytes == 0 || (!extent.payload_bytes.is_multiple_of(4) && !is_padded) {
             return Err(Error::BadLength);
         }
-        let slack = if is_padded { padded::PADDING_BYTES_MAX } else { 0 };
+        let slack = if is_padded {
+            padded::PADDING_BYTES_MAX
+        } else {
+            0
+        };
         if extent.payload_bytes > self.payload_bytes_max.saturating_add(slack) {
             return Err(Error::TooLarge);
         }
-        if !self.is_trusted && extent.payload_bytes > FRAME_BYTES_MAX_BEFORE_KEY.saturating_add(slack) {
+        if !self.is_trusted
+            && extent.payload_bytes > FRAME_BYTES_MAX_BEFORE_KEY.saturating_add(slack)
+        {
             return claim(bytes, extent);
         }
         let total = extent.total();
-        Ok(if bytes.len() < total { Step::Incomplete { total } } else { Step::Whole(extent) })
+        Ok(if bytes.len() < total {
+            Step::Incomplete { total }
+        } else {
+            Step::Whole(extent)
+        })
     }
 
     /// Checks a whole frame and returns where the message is in it.
@@ -307,7 +346,11 @@ impl<S: Side> Splitter<S> {
         }
         let range = extent.payload();
         if extent.payload_bytes < MESSAGE_BYTES_MIN {
-            return if is_server::<S>() { Err(Error::TooShort) } else { Ok(range) };
+            return if is_server::<S>() {
+                Err(Error::TooShort)
+            } else {
+                Ok(range)
+            };
         }
         if self.framing != Framing::PaddedIntermediate {
             return Ok(range);
@@ -331,9 +374,13 @@ enum Step<'a> {
 
 /// Reads the key that a large frame names. A plain message, which names none, has no business to be large.
 fn claim<'a>(bytes: &[u8], extent: Extent) -> Result<Step<'a>, Error> {
-    let key = bytes.get(extent.header_bytes..).and_then(<[u8]>::first_chunk::<8>);
+    let key = bytes
+        .get(extent.header_bytes..)
+        .and_then(<[u8]>::first_chunk::<8>);
     let Some(&key) = key else {
-        return Ok(Step::Incomplete { total: extent.header_bytes.saturating_add(8) });
+        return Ok(Step::Incomplete {
+            total: extent.header_bytes.saturating_add(8),
+        });
     };
     match i64::from_le_bytes(key) {
         0 => Err(Error::TooLarge),
@@ -343,7 +390,10 @@ fn claim<'a>(bytes: &[u8], extent: Extent) -> Result<Step<'a>, Error> {
 
 /// Sorts messages from what a server says beside them.
 fn emit<'a, S: Side>(storage: Storage<'a>, wants_quick_ack: bool, sink: &mut dyn FnMut(Item<'a>)) {
-    let payload = Payload { storage, wants_quick_ack };
+    let payload = Payload {
+        storage,
+        wants_quick_ack,
+    };
     if is_server::<S>() || payload.bytes().len() >= CONTROL_BYTES_END {
         sink(Item::Payload(payload));
         return;

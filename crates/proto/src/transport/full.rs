@@ -21,8 +21,15 @@ pub(super) fn head<S: Side>(bytes: &[u8]) -> Result<Head, Error> {
         return Ok(Head::Code(code));
     }
     let total = usize::try_from(u32::from_le_bytes(word)).map_err(|_| Error::TooLarge)?;
-    let payload_bytes = total.checked_sub(HEADER_BYTES + TRAILER_BYTES).ok_or(Error::BadLength)?;
-    Ok(Head::Frame(Extent { header_bytes: HEADER_BYTES, payload_bytes, trailer_bytes: TRAILER_BYTES, quick_ack: false }))
+    let payload_bytes = total
+        .checked_sub(HEADER_BYTES + TRAILER_BYTES)
+        .ok_or(Error::BadLength)?;
+    Ok(Head::Frame(Extent {
+        header_bytes: HEADER_BYTES,
+        payload_bytes,
+        trailer_bytes: TRAILER_BYTES,
+        quick_ack: false,
+    }))
 }
 
 /// Checks sequence number and checksum of a whole frame.
@@ -42,7 +49,8 @@ pub(super) fn check(frame: &[u8], seq: u32) -> Result<(), Error> {
 /// Appends a whole frame.
 pub(super) fn write(payload: &[u8], seq: u32, out: &mut Vec<u8>) -> Result<(), Error> {
     let total = payload.len().saturating_add(HEADER_BYTES + TRAILER_BYTES);
-    let total = i32::try_from(total).map_err(|_| Error::Misuse("the payload is too long to frame"))?;
+    let total =
+        i32::try_from(total).map_err(|_| Error::Misuse("the payload is too long to frame"))?;
     let start = out.len();
     out.extend_from_slice(&total.to_le_bytes());
     out.extend_from_slice(&seq.to_le_bytes());

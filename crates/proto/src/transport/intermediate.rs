@@ -21,12 +21,23 @@ pub(super) fn head<S: Side>(bytes: &[u8]) -> Result<Head, Error> {
         return Ok(Head::Token(word));
     }
     let payload_bytes = usize::try_from(word & !FLAG).map_err(|_| Error::TooLarge)?;
-    Ok(Head::Frame(Extent { header_bytes: 4, payload_bytes, trailer_bytes: 0, quick_ack: flagged }))
+    Ok(Head::Frame(Extent {
+        header_bytes: 4,
+        payload_bytes,
+        trailer_bytes: 0,
+        quick_ack: flagged,
+    }))
 }
 
 /// Appends the header of `payload_bytes`, padding included.
-pub(super) fn write_header(payload_bytes: usize, quick_ack: bool, out: &mut Vec<u8>) -> Result<(), Error> {
-    let length = u32::try_from(payload_bytes).ok().filter(|&length| length < FLAG);
+pub(super) fn write_header(
+    payload_bytes: usize,
+    quick_ack: bool,
+    out: &mut Vec<u8>,
+) -> Result<(), Error> {
+    let length = u32::try_from(payload_bytes)
+        .ok()
+        .filter(|&length| length < FLAG);
     let length = length.ok_or(Error::Misuse("the payload is too long to frame"))?;
     let flag = if quick_ack { FLAG } else { 0 };
     out.extend_from_slice(&(length | flag).to_le_bytes());

@@ -11,7 +11,7 @@
 //!            └──────────── all in place, in the caller's buffer ────┘
 //! ```
 //!
-//! Both roles stand side by side: [`server`] detects what a client speaks, `client` chooses.
+//! Both roles stand side by side: [`server`] detects what a client speaks, [`client`] chooses.
 //!
 //! - *Decoding* works on a buffer that the caller owns and that holds all that one wake-up brought. Complete frames
 //!   are handed out as slices of it. Only an incomplete tail is copied, into a buffer that grows with the bytes that
@@ -23,6 +23,7 @@
 //! <https://core.telegram.org/mtproto/transports>.
 
 mod abridged;
+pub mod client;
 mod detect;
 mod error;
 mod frame;
@@ -31,11 +32,14 @@ mod intermediate;
 mod obfuscated;
 mod outgoing;
 mod padded;
+mod proxy_protocol;
 mod secret;
 pub mod server;
+mod websocket;
 
 pub use error::{Error, Reaction};
 pub use frame::Payload;
+pub use proxy_protocol::Header as ProxyHeader;
 pub use secret::{BadSecret, Secret};
 
 /// How payloads are laid out in a stream of bytes.

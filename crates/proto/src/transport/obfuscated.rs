@@ -51,8 +51,15 @@ pub(super) fn accept<'s>(
         if framing != Framing::PaddedIntermediate && secret.is_some_and(Secret::requires_padding) {
             continue;
         }
-        let streams = Streams { incoming: Box::new(incoming), outgoing: Box::new(outgoing) };
-        return Some(Accepted { framing, dc: i16::from_le_bytes([low, high]), streams });
+        let streams = Streams {
+            incoming: Box::new(incoming),
+            outgoing: Box::new(outgoing),
+        };
+        return Some(Accepted {
+            framing,
+            dc: i16::from_le_bytes([low, high]),
+            streams,
+        });
     }
     None
 }
@@ -88,15 +95,24 @@ fn complete(
     let mut plain = random;
     plain.get_mut(TAG_AT..DC_AT)?.fill(tag);
     if let Some(dc) = dc {
-        plain.get_mut(DC_AT..DC_AT + 2)?.copy_from_slice(&dc.to_le_bytes());
+        plain
+            .get_mut(DC_AT..DC_AT + 2)?
+            .copy_from_slice(&dc.to_le_bytes());
     }
     // The server's view of the keys: what it receives is what we send.
     let (mut outgoing, incoming) = keys(&plain, secret);
     let mut sealed = plain;
     outgoing.apply(&mut sealed);
     let mut wire = plain;
-    wire.get_mut(TAG_AT..)?.copy_from_slice(sealed.get(TAG_AT..)?);
-    Some((wire, Streams { incoming: Box::new(incoming), outgoing: Box::new(outgoing) }))
+    wire.get_mut(TAG_AT..)?
+        .copy_from_slice(sealed.get(TAG_AT..)?);
+    Some((
+        wire,
+        Streams {
+            incoming: Box::new(incoming),
+            outgoing: Box::new(outgoing),
+        },
+    ))
 }
 
 /// Derives the streams from client to server, and from server to client.

@@ -1,23 +1,38 @@
 //! The sending half of a connection, the same for both roles: framing, then obfuscation, then WebSocket.
 
+use core::marker::PhantomData;
+
 use heliogram_crypto::ctr::Aes256Ctr;
 use rand_core::CryptoRng;
 
 use super::error::Error;
-use super::{Framing, abridged, full, intermediate, padded};
+use super::{Framing, abridged, full, intermediate, padded, websocket};
+use crate::side::{Side, is_server};
 
-/// Turns payloads into bytes for the peer.
+/// Turns payloads into bytes, as `S` sends them.
 #[derive(Debug)]
-pub(super) struct Outgoing {
+pub(super) struct Outgoing<S> {
     framing: Framing,
     /// The sequence number of the next frame, in `full`.
     seq: u32,
     cipher: Option<Box<Aes256Ctr>>,
+    is_websocket: bool,
+    side: PhantomData<S>,
 }
 
-impl Outgoing {
-    pub(super) fn new(framing: Framing, cipher: Option<Box<Aes256Ctr>>) -> Self {
-        Self { framing, seq: 0, cipher }
+impl<S: Side> Outgoing<S> {
+    pub(super) fn new(
+        framing: Framing,
+        cipher: Option<Box<Aes256Ctr>>,
+        is_websocket: bool,
+    ) -> Self {
+        Self {
+            framing,
+            seq: 0,
+            cipher,
+            is_websocket,
+            side: PhantomData,
+        }
     }
 
     /// Appends a message. `quick_ack` asks for one; only a client does.
@@ -28,7 +43,7 @@ impl Outgoing {
         rng: &mut dyn CryptoRng,
         out: &mut Vec<u8>,
     ) -> Result<(), Error> {
-        if payload.is_empty() || payload.len() % 4 != 0 {
+        if payload.is_empty() || !payload.len().is_multiple_of(4) {
             return Err(Error::Misuse("a payload is a multiple of four bytes"));
         }
         let start = out.len();
@@ -47,7 +62,7 @@ impl Outgoing {
                 self.seq = self.seq.wrapping_add(1);
             }
         }
-        self.finish(start, out);
+        self.finish(start, rng, out);
         Ok(())
     }
 
@@ -65,13 +80,26 @@ impl Outgoing {
             Framing::PaddedIntermediate => padded::write_quick_ack(token, rng, out)?,
             Framing::Full => return Ok(()),
         }
-        self.finish(start, out);
+        self.finish(start, rng, out);
         Ok(())
     }
 
-    fn finish(&mut self, start: usize, out: &mut [u8]) {
+    fn finish(&mut self, start: usize, rng: &mut dyn CryptoRng, out: &mut Vec<u8>) {
         if let Some(cipher) = &mut self.cipher {
             cipher.apply(out.get_mut(start..).unwrap_or_default());
         }
+        if self.is_websocket {
+            websocket::wrap(start, mask::<S>(rng), out);
+        }
     }
+}
+
+/// Draws the mask of a WebSocket frame that `S` sends.
+pub(super) fn mask<S: Side>(rng: &mut dyn CryptoRng) -> websocket::Mask {
+    if is_server::<S>() {
+        return None;
+    }
+    let mut mask = [0; 4];
+    rng.fill_bytes(&mut mask);
+    Some(mask)
 }

@@ -20,12 +20,16 @@ pub(super) fn payload_bytes(frame: &[u8]) -> usize {
         return frame.len();
     };
     if *key_id != [0; 8] {
-        return frame.len().checked_sub(ENVELOPE_HEAD_BYTES).map_or(frame.len(), |sealed| frame.len() - sealed % 16);
+        return frame
+            .len()
+            .checked_sub(ENVELOPE_HEAD_BYTES)
+            .map_or(frame.len(), |sealed| frame.len() - sealed % 16);
     }
     let Some(&[low, mid, high, top, ..]) = lengths.get(1) else {
         return frame.len();
     };
-    let body_bytes = usize::try_from(u32::from_le_bytes([low, mid, high, top])).unwrap_or(usize::MAX);
+    let body_bytes =
+        usize::try_from(u32::from_le_bytes([low, mid, high, top])).unwrap_or(usize::MAX);
     let end = body_bytes.saturating_add(PLAIN_HEAD_BYTES);
     match frame.len().checked_sub(end) {
         Some(padding) if padding <= PADDING_BYTES_MAX => end,
@@ -34,17 +38,37 @@ pub(super) fn payload_bytes(frame: &[u8]) -> usize {
 }
 
 /// Appends payload and padding, with their header.
-pub(super) fn write(payload: &[u8], quick_ack: bool, rng: &mut dyn CryptoRng, out: &mut Vec<u8>) -> Result<(), Error> {
+pub(super) fn write(
+    payload: &[u8],
+    quick_ack: bool,
+    rng: &mut dyn CryptoRng,
+    out: &mut Vec<u8>,
+) -> Result<(), Error> {
     let is_control = payload.len() < CONTROL_BYTES_MAX;
-    let padding = Padding::draw(if is_control { CONTROL_PADDING_BYTES_MAX } else { PADDING_BYTES_MAX }, rng);
-    intermediate::write_header(payload.len().saturating_add(padding.bytes().len()), quick_ack, out)?;
+    let padding = Padding::draw(
+        if is_control {
+            CONTROL_PADDING_BYTES_MAX
+        } else {
+            PADDING_BYTES_MAX
+        },
+        rng,
+    );
+    intermediate::write_header(
+        payload.len().saturating_add(padding.bytes().len()),
+        quick_ack,
+        out,
+    )?;
     out.extend_from_slice(payload);
     out.extend_from_slice(padding.bytes());
     Ok(())
 }
 
 /// Appends a server's quick ack, in the documented form.
-pub(super) fn write_quick_ack(token: u32, rng: &mut dyn CryptoRng, out: &mut Vec<u8>) -> Result<(), Error> {
+pub(super) fn write_quick_ack(
+    token: u32,
+    rng: &mut dyn CryptoRng,
+    out: &mut Vec<u8>,
+) -> Result<(), Error> {
     let padding = Padding::draw(CONTROL_PADDING_BYTES_MAX, rng);
     intermediate::write_header(8 + padding.bytes().len(), false, out)?;
     out.extend_from_slice(&QUICK_ACK_MARK.to_le_bytes());
@@ -67,11 +91,16 @@ impl Padding {
         rng.fill_bytes(&mut bytes);
         let [.., last] = bytes;
         let mask = u8::try_from(bytes_max).unwrap_or(0);
-        Self { bytes, length: last & mask }
+        Self {
+            bytes,
+            length: last & mask,
+        }
     }
 
     fn bytes(&self) -> &[u8] {
-        self.bytes.get(..usize::from(self.length)).unwrap_or_default()
+        self.bytes
+            .get(..usize::from(self.length))
+            .unwrap_or_default()
     }
 }
 

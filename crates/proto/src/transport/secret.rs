@@ -21,7 +21,10 @@ impl Secret {
             key => (key, false),
         };
         let key = <[u8; 16]>::try_from(key).map_err(|_| BadSecret)?;
-        Ok(Self { key: SecretBytes::new(key), requires_padding })
+        Ok(Self {
+            key: SecretBytes::new(key),
+            requires_padding,
+        })
     }
 
     /// Reads a text form of the same bytes: hex in either case.
@@ -33,7 +36,10 @@ impl Secret {
         let (pairs, []) = text.as_bytes().as_chunks::<2>() else {
             return Err(BadSecret);
         };
-        let bytes: Option<Vec<u8>> = pairs.iter().map(|&[high, low]| Some(digit(high)? << 4 | digit(low)?)).collect();
+        let bytes: Option<Vec<u8>> = pairs
+            .iter()
+            .map(|&[high, low]| Some(digit(high)? << 4 | digit(low)?))
+            .collect();
         Self::from_bytes(&bytes.ok_or(BadSecret)?)
     }
 
