@@ -216,3 +216,35 @@ pub const PROXY_V1_BYTES_MAX: usize = 107;
 
 /// Bytes of a `PROXY` header of version 2 after its first 16. The protocol would allow 65,535.
 pub const PROXY_V2_BYTES_MAX: usize = 2048;
+
+// Key exchange; source: `docs/adr/0006-exchange-limits.md`
+
+/// Exchanges that one gateway process remembers; one more drops the oldest.
+pub const EXCHANGES_MAX: usize = 1 << 15;
+
+/// Unfinished exchanges that one connection began; one more drops its oldest.
+pub const EXCHANGES_PER_LINK_MAX: usize = 4;
+
+/// How long an exchange is remembered from its first query, and how long identical queries get identical answers.
+pub const EXCHANGE_LIFE: Duration = Duration::from_mins(10);
+
+/// How long one connection may take from its first query to a key.
+pub const EXCHANGE_ON_LINK_MAX: Duration = Duration::from_secs(60);
+
+/// Jobs of exchanges that are under way at once; a query that needs one more is refused with `-429`.
+pub const EXCHANGE_JOBS_MAX: usize = 1024;
+
+/// Connections that wait for the answer to one query; one more is refused with `-429`.
+pub const EXCHANGE_WAITERS_MAX: usize = 8;
+
+/// Used `new_nonce`s that are remembered for [`EXCHANGE_LIFE`]; one more drops the oldest.
+pub const NEW_NONCES_MAX: usize = 1 << 18;
+
+/// Times that `dh_gen_retry` is answered within one exchange, or accepted by a client.
+pub const DH_RETRIES_MAX: u8 = 5;
+
+/// Times that a client begins an exchange anew after a failure.
+pub const EXCHANGE_RESTARTS_MAX: u32 = 5;
+
+/// Seconds that a temporary key lives, whatever the client asked for.
+pub const TEMP_KEY_LIFE_S_MAX: u32 = 86_400;

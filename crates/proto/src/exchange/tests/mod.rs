@@ -1,0 +1,3 @@
+//! Both roles: against transcripts of others, against each other, against a hostile peer.
+
+mod transcripts;
