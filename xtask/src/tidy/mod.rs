@@ -2,6 +2,7 @@
 //!
 //! Each check takes plain data and returns findings, so that its tests can plant what it must find.
 
+mod documents;
 mod files;
 mod layers;
 mod manifests;
@@ -25,18 +26,25 @@ pub(crate) fn run() -> Result<()> {
     let metadata = Metadata::load()?;
     let paths = listed_files(&root)?;
 
-    let mut findings = layers::check(&metadata);
-    findings.extend(manifests::check(&root)?);
-    let mut notes = Vec::new();
+    let mut contents = Vec::with_capacity(paths.len());
     for path in &paths {
         let bytes = std::fs::read(root.join(path)).with_context(|| path.display().to_string())?;
-        let file = File {
-            path,
-            bytes: &bytes,
-        };
-        findings.extend(files::check(&file));
-        findings.extend(sources::check(&file));
-        notes.extend(sources::note(&file));
+        contents.push(bytes);
+    }
+    let files: Vec<File<'_>> = paths
+        .iter()
+        .zip(&contents)
+        .map(|(path, bytes)| File { path, bytes })
+        .collect();
+
+    let mut findings = layers::check(&metadata);
+    findings.extend(manifests::check(&root)?);
+    findings.extend(documents::check(&files));
+    let mut notes = Vec::new();
+    for file in &files {
+        findings.extend(files::check(file));
+        findings.extend(sources::check(file));
+        notes.extend(sources::note(file));
     }
 
     for note in &notes {
