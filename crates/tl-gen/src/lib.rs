@@ -64,3 +64,118 @@ impl fmt::Display for Error {
 }
 
 impl std::error::Error for Error {}
+
+#[cfg(test)]
+mod tests {
+    use heliogram_tl::schema::{self, Schema};
+
+    use super::{Error, Options, layer, types};
+
+    #[test]
+    fn a_declaration_becomes_a_struct_and_a_type_with_several_constructors_an_enum() {
+        let schema = with_ids("pong msg_id:long = Pong; a = E; b s:string = E;");
+        let code = code_of(&schema, &[]);
+        assert!(
+            code.contains("pub struct Pong {\npub msg_id: i64,\n}"),
+            "{code}"
+        );
+        assert!(
+            code.contains("pub struct B<'a> {\npub s: &'a [u8],\n}"),
+            "{code}"
+        );
+        assert!(code.contains("pub enum E<'a> {"), "{code}");
+    }
+
+    #[test]
+    fn an_enum_named_like_its_constructor_is_called_any() {
+        let code = code_of(&with_ids("pong = Pong; ping = Pong;"), &[]);
+        assert!(code.contains("pub enum AnyPong {"), "{code}");
+    }
+
+    #[test]
+    fn what_refers_to_an_unknown_type_is_left_out_and_so_is_what_refers_to_it() {
+        let code = code_of(&with_ids("a u:User = A; b a:A = B; c n:int = C;"), &[]);
+        assert!(code.contains("pub struct C"), "{code}");
+        assert!(!code.contains("pub struct A"), "{code}");
+        assert!(!code.contains("pub struct B"), "{code}");
+    }
+
+    #[test]
+    fn a_type_may_refer_to_itself() {
+        let code = code_of(
+            &with_ids("leaf = Tree; node trees:Vector<Tree> = Tree;"),
+            &[],
+        );
+        assert!(
+            code.contains("pub trees: crate::Vector<'a, Tree<'a>>"),
+            "{code}"
+        );
+    }
+
+    #[test]
+    fn a_bound_replaces_the_default_of_its_field_alone() {
+        let bounds = [("a", "x", "X_MAX")];
+        let code = code_of(&with_ids("a x:Vector<int> y:vector<int> = A;"), &bounds);
+        assert!(
+            code.contains("let x = reader.vector(crate::limits::X_MAX)?;"),
+            "{code}"
+        );
+        assert!(
+            code.contains("let y = reader.bare_vector(usize::MAX)?;"),
+            "{code}"
+        );
+    }
+
+    #[test]
+    fn an_id_that_is_not_the_checksum_is_refused() {
+        let schema = schema::parse("pong#347773c6 msg_id:long ping_id:long = Pong;").unwrap();
+        let expected = 0x3477_73c5;
+        let name = "pong".to_owned();
+        assert_eq!(
+            types(&schema, OPTIONS),
+            Err(Error::Checksum { name, expected })
+        );
+    }
+
+    #[test]
+    fn a_conditional_object_is_refused_because_nothing_tells_where_it_ends() {
+        let schema = with_ids("a flags:# b:flags.0?Object = A;");
+        assert!(matches!(
+            types(&schema, OPTIONS),
+            Err(Error::Unsupported { .. })
+        ));
+    }
+
+    #[test]
+    fn rows_of_a_layer_are_sorted_by_id_and_indexed_by_name() {
+        let schema = schema::parse("b#2 = T; c#1 x:int = T; a#3 = T;").unwrap();
+        let code = layer(&schema, 7, "a test");
+        let rows = "CONSTRUCTORS: 3;\n    0x0000_0001 \"c x:int = T\";\n    0x0000_0002 \"b = T\";\n    0x0000_0003 \"a = T\";\n";
+        assert!(code.contains(rows), "{code}");
+        assert!(
+            code.contains("CONSTRUCTORS_BY_NAME: [u16; 3] = [2, 1, 0, ];"),
+            "{code}"
+        );
+        assert!(code.contains("LAYER: i32 = 7;"), "{code}");
+    }
+
+    /// Parses declarations and gives each the id that follows from its text.
+    fn with_ids(text: &'static str) -> Schema<'static> {
+        let mut schema = schema::parse(text).unwrap();
+        for declaration in &mut schema.declarations {
+            declaration.id = Some(declaration.checksum());
+        }
+        schema
+    }
+
+    fn code_of(schema: &Schema<'_>, bounds: &[(&str, &str, &str)]) -> String {
+        types(schema, Options { bounds, ..OPTIONS }).unwrap()
+    }
+
+    const OPTIONS: Options<'static> = Options {
+        module: "test",
+        source: "a test",
+        bounds: &[],
+        by_hand: &[],
+    };
+}
