@@ -1,1 +1,533 @@
-//! To come.
+//! One connection of a server: transport, unencrypted messages and envelopes. It lives with its socket.
+//!
+//! ```text
+//!  bytes --decode--> payload --+-- key id 0 ------> Effect::Exchange --> (table) --> Input::Answer --+
+//!                              |                                                                     |
+//!                              +-- a key at hand -> open --> Effect::Frame --> (host)                |
+//!                              |                                               |                     |
+//!                              +-- another -------> Effect::LoadKey,           v                     v
+//!                                                   waits for Input::Key     send: seal --encode--> bytes
+//! ```
+//!
+//! Pure: no socket, clock or store. What it wants is an [`Effect`]; what it writes is appended to the caller's
+//! buffer, at once and in order, because the codec counts every byte. Which session a message belongs to, and
+//! whether it is a repeat, is the host's affair.
+//!
+//! A peer is told `-404` only for an invalid message or when the store has said that its key is absent. While the
+//! store can't say, frames wait in order; then the link closes without a word.
+//!
+//! Source: <https://core.telegram.org/mtproto/description>. Open points: `docs/adr/0005-error-reaction.md`.
+
+mod deadlines;
+mod keys;
+#[cfg(test)]
+mod tests;
+
+use core::net::SocketAddr;
+use core::time::Duration;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use heliogram_tl::mtproto;
+
+use crate::cx::{Cx, Mono};
+use crate::edge::keys::KeyOutcome;
+use crate::envelope::{self, Header, Message, Opened, Sealed, ToSeal};
+use crate::exchange::plain;
+use crate::ids::{AuthKeyId, LinkId, MsgId};
+use crate::limits;
+use crate::port::{Frame, FromHost, KeyFacts, KeyRecord};
+use crate::side::Server;
+use crate::transport::server::Transport;
+use crate::transport::{self, Payload, Reaction};
+
+use self::deadlines::Deadlines;
+use self::keys::{Keys, Lookup, Waiting};
+
+/// Time limits and sizes of one connection.
+#[derive(Clone, Copy, Debug)]
+#[non_exhaustive]
+pub struct Limits {
+    /// From the start to knowing the transport.
+    pub detect_max: Duration,
+    /// From a frame's first byte to its last.
+    pub frame_max: Duration,
+    /// From the start to the first authentic message or the end of an exchange.
+    pub handshake_max: Duration,
+    /// Between two complete frames.
+    pub idle_max: Duration,
+    /// How long a frame waits for its key.
+    pub key_wait_max: Duration,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            detect_max: limits::DETECT_MAX,
+            frame_max: limits::FRAME_MAX,
+            handshake_max: limits::HANDSHAKE_MAX,
+            idle_max: limits::IDLE_MAX,
+            key_wait_max: limits::KEY_WAIT_MAX,
+        }
+    }
+}
+
+/// What others tell a link.
+#[derive(Clone, Debug)]
+#[expect(clippy::exhaustive_enums, reason = "a new input must break every driver at compile time")]
+pub enum Input {
+    /// The answer to [`Effect::LoadKey`].
+    Key {
+        /// Which key.
+        id: AuthKeyId,
+        /// What came of the look-up.
+        outcome: KeyOutcome,
+    },
+    /// The exchange answers with the body of an unencrypted message.
+    Answer(Bytes),
+    /// The exchange refuses this connection.
+    Refuse {
+        /// The transport error to send first, if any.
+        code: Option<i32>,
+    },
+}
+
+/// What a link wants done.
+#[derive(Clone, Debug)]
+#[expect(clippy::exhaustive_enums, reason = "a new effect must break every driver at compile time")]
+pub enum Effect {
+    /// Write what was appended, then close. The last effect of a link.
+    Close {
+        /// Why.
+        cause: Cause,
+        /// The transport error that was appended, if any: give the peer time to read it.
+        code: Option<i32>,
+    },
+    /// Hand this body of an unencrypted message to the exchange; [`Input::Answer`] or [`Input::Refuse`] may follow.
+    Exchange {
+        /// One object, and perhaps a tail.
+        body: Vec<u8>,
+        /// It starts an exchange: what limits by address count.
+        starts: bool,
+    },
+    /// Hand an authentic message to the host of its session.
+    Frame(Frame),
+    /// Find a key; exactly one [`Input::Key`] must follow. From a [`KeyOutcome::Present`] on the link holds the key,
+    /// until its owner gives back all of [`Link::held_keys`].
+    LoadKey {
+        /// Which key.
+        id: AuthKeyId,
+    },
+    /// A proxy has announced the client's address. Limits by address hold for it from now on.
+    Peer(SocketAddr),
+}
+
+/// Why a link closes. For logs and counters: the peer learns at most a code.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Cause {
+    /// The peer showed no transport in time.
+    DetectTimeout,
+    /// The exchange refused.
+    Exchange,
+    /// The peer did not complete a frame in time.
+    FrameTimeout,
+    /// The peer showed no key in time.
+    HandshakeTimeout,
+    /// The session's host said so.
+    Host,
+    /// The peer sent nothing for long.
+    Idle,
+    /// A message is malformed or not sealed with its key.
+    InvalidMessage,
+    /// The key is absent or has expired.
+    KeyAbsent,
+    /// The store could not find the key in time.
+    KeyUnavailable,
+    /// The peer has more under way than one connection may.
+    TooMuch,
+    /// The transport gave up.
+    Transport(transport::Error),
+}
+
+/// Buffers of a turn that hold nothing between two turns, so that many links share them.
+#[derive(Debug, Default)]
+pub struct Scratch {
+    sealed: Vec<u8>,
+    ends: Vec<usize>,
+}
+
+/// One connection of a server.
+#[derive(Debug)]
+pub struct Link {
+    id: LinkId,
+    peer: SocketAddr,
+    /// `peer` is what a proxy has announced.
+    is_announced: bool,
+    transport: Transport,
+    keys: Keys,
+    deadlines: Deadlines,
+    /// Exchange messages without an answer yet.
+    exchanging: usize,
+    last_plain_id: Option<MsgId>,
+    is_closed: bool,
+}
+
+impl Link {
+    /// Makes a link for a connection that starts now.
+    #[must_use]
+    pub fn new(id: LinkId, peer: SocketAddr, transport: Transport, limits: Limits, now: Mono) -> Self {
+        Self {
+            id,
+            peer,
+            is_announced: false,
+            transport,
+            keys: Keys::new(limits.key_wait_max),
+            deadlines: Deadlines::new(limits, now),
+            exchanging: 0,
+            last_plain_id: None,
+            is_closed: false,
+        }
+    }
+
+    /// Takes what the socket brought; overwrites it.
+    pub fn receive(&mut self, input: &mut [u8], write: &mut Vec<u8>, cx: &mut Cx<'_, Effect>) {
+        if self.is_closed {
+            return;
+        }
+        let mut payloads = Vec::new();
+        let decoded = self.transport.decode(input, write, &mut |payload| payloads.push(payload));
+        if !self.is_announced
+            && let Some(peer) = self.transport.announced_peer()
+        {
+            self.is_announced = true;
+            self.peer = peer;
+            cx.out.push(Effect::Peer(peer));
+        }
+        let is_partial = self.transport.has_partial_frame();
+        self.deadlines.received(self.transport.is_detecting(), !payloads.is_empty(), is_partial, cx.now.mono);
+        if !self.take_payloads(&mut payloads, write, cx) {
+            return;
+        }
+        match decoded {
+            Ok(()) => self.load_claimed_key(write, cx),
+            Err(error) => self.give_up(error, write, cx),
+        }
+    }
+
+    /// Takes one input of another kind.
+    pub fn handle(&mut self, input: Input, write: &mut Vec<u8>, cx: &mut Cx<'_, Effect>) {
+        if self.is_closed {
+            return;
+        }
+        match input {
+            Input::Answer(body) => self.answer(&body, write, cx),
+            Input::Key { id, outcome } => self.key_found(id, outcome, write, cx),
+            Input::Refuse { code } => self.close(code, Cause::Exchange, write, cx),
+        }
+    }
+
+    /// Seals and writes what the host said, in order; the buffer is left empty.
+    pub fn send(
+        &mut self,
+        from_host: &mut Vec<FromHost>,
+        scratch: &mut Scratch,
+        write: &mut Vec<u8>,
+        cx: &mut Cx<'_, Effect>,
+    ) {
+        let mut rest = from_host.as_slice();
+        while !self.is_closed
+            && let Some((first, after)) = rest.split_first()
+        {
+            let seals = rest.iter().take_while(|item| matches!(item, FromHost::Seal { .. })).count();
+            match first {
+                FromHost::Seal { .. } => {
+                    let (batch, after) = rest.split_at_checked(seals).unwrap_or((rest, &[]));
+                    self.seal(batch, scratch, write, cx);
+                    rest = after;
+                    continue;
+                }
+                FromHost::QuickAck { token, .. } => {
+                    let acked = self.transport.encode_quick_ack(*token, cx.rng, write);
+                    debug_assert!(acked.is_ok(), "who asked for it has shown a transport");
+                }
+                FromHost::Close { code, .. } => self.close(*code, Cause::Host, write, cx),
+            }
+            rest = after;
+        }
+        from_host.clear();
+    }
+
+    /// Closes the link if something is overdue.
+    pub fn handle_deadline(&mut self, write: &mut Vec<u8>, cx: &mut Cx<'_, Effect>) {
+        if self.is_closed {
+            return;
+        }
+        if let Some(cause) = self.keys.overdue(cx.now.mono).or_else(|| self.deadlines.overdue(cx.now.mono)) {
+            self.close(None, cause, write, cx);
+        }
+    }
+
+    /// Returns when [`Self::handle_deadline`] is to be called; it is never early to do so.
+    #[must_use]
+    pub fn next_deadline(&self) -> Option<Mono> {
+        if self.is_closed {
+            return None;
+        }
+        [self.keys.next_deadline(), self.deadlines.next()].into_iter().flatten().min()
+    }
+
+    /// Tells whether more input is welcome. It is not while frames wait for a key: the socket holds them as well.
+    #[must_use]
+    pub fn wants_input(&self) -> bool {
+        !self.is_closed && !self.keys.is_crowded() && self.transport.claimed_key().is_none()
+    }
+
+    /// Returns the keys that this link holds.
+    pub fn held_keys(&self) -> impl Iterator<Item = AuthKeyId> {
+        self.keys.held()
+    }
+
+    /// Returns the keys that this link waits for.
+    pub fn awaited_keys(&self) -> impl Iterator<Item = AuthKeyId> {
+        self.keys.awaited()
+    }
+
+    /// Opens the payloads of keys at hand as one batch, and sorts the others. `false` once the link is closed.
+    fn take_payloads(&mut self, payloads: &mut [Payload<'_>], write: &mut Vec<u8>, cx: &mut Cx<'_, Effect>) -> bool {
+        let mut frames = Vec::with_capacity(payloads.len());
+        let mut sorted = Ok(());
+        for payload in payloads {
+            let quick_ack = payload.wants_quick_ack();
+            sorted = self.sort(payload.bytes_mut(), quick_ack, &mut frames, cx);
+            if sorted.is_err() {
+                break;
+            }
+        }
+        // What came before a bad frame is good.
+        match self.open(frames, cx).and(sorted) {
+            Ok(()) => true,
+            Err(refusal) => {
+                self.close(refusal.code, refusal.cause, write, cx);
+                false
+            }
+        }
+    }
+
+    /// Finds out whose a payload is. One of a key at hand goes to `frames`.
+    fn sort<'a>(
+        &mut self,
+        payload: &'a mut [u8],
+        quick_ack: bool,
+        frames: &mut Vec<ToOpen<'a>>,
+        cx: &mut Cx<'_, Effect>,
+    ) -> Result<(), Refusal> {
+        let id = payload.first_chunk::<8>().ok_or(Refusal::INVALID)?;
+        let id = AuthKeyId(i64::from_le_bytes(*id));
+        if id.0 == 0 {
+            return self.take_plain(payload, cx);
+        }
+        match self.keys.find(id) {
+            Lookup::Held(record) if record.facts.is_expired(cx.now.unix.seconds()) => Err(Refusal::KEY_ABSENT),
+            Lookup::Held(record) => {
+                frames.push(ToOpen { record: Arc::clone(record), envelope: payload, quick_ack });
+                Ok(())
+            }
+            Lookup::Loading => self.keys.wait(id, Waiting { envelope: payload.to_vec(), quick_ack }),
+            Lookup::Unknown => {
+                self.keys.load(id, cx.now.mono)?;
+                cx.out.push(Effect::LoadKey { id });
+                self.keys.wait(id, Waiting { envelope: payload.to_vec(), quick_ack })
+            }
+        }
+    }
+
+    /// Hands an unencrypted message to the exchange.
+    fn take_plain(&mut self, payload: &[u8], cx: &mut Cx<'_, Effect>) -> Result<(), Refusal> {
+        let message = plain::parse(payload).map_err(|_| Refusal::INVALID)?;
+        let id = message.body.first_chunk::<4>().ok_or(Refusal::INVALID)?;
+        let id = u32::from_le_bytes(*id);
+        if id == mtproto::MsgsAck::ID {
+            // Some clients acknowledge the answers of an exchange. Nothing follows from it.
+            return Ok(());
+        }
+        if self.exchanging >= limits::EXCHANGE_MESSAGES_MAX {
+            return Err(Refusal::TOO_MUCH);
+        }
+        self.exchanging += 1;
+        let starts = id == mtproto::ReqPq::ID || id == mtproto::ReqPqMulti::ID;
+        if starts {
+            self.deadlines.exchange_begins(cx.now.mono);
+        }
+        cx.out.push(Effect::Exchange { body: message.body.to_vec(), starts });
+        Ok(())
+    }
+
+    /// Opens frames in order; the first that is not sealed with its key ends it.
+    fn open(&mut self, mut frames: Vec<ToOpen<'_>>, cx: &mut Cx<'_, Effect>) -> Result<(), Refusal> {
+        let facts: Vec<_> = frames.iter().map(|frame| (frame.record.facts, frame.quick_ack)).collect();
+        let mut opened = Vec::with_capacity(frames.len());
+        if frames.len() == 1 {
+            let one = frames.iter_mut();
+            opened.extend(one.map(|frame| envelope::open::<Server>(&frame.record.key, frame.envelope)));
+        } else {
+            let sealed =
+                frames.iter_mut().map(|frame| Sealed { key: &frame.record.key, envelope: frame.envelope });
+            envelope::open_batch::<Server>(sealed, &mut opened);
+        }
+        for ((facts, wants_quick_ack), opened) in facts.into_iter().zip(opened) {
+            let opened = opened.map_err(|_| Refusal::INVALID)?;
+            self.transport.trust();
+            self.deadlines.key_shown();
+            cx.out.push(Effect::Frame(self.frame(facts, wants_quick_ack, opened)));
+        }
+        Ok(())
+    }
+
+    fn frame(&self, key: KeyFacts, wants_quick_ack: bool, opened: Opened<'_>) -> Frame {
+        let Opened { message, quick_ack } = opened;
+        let Message { header, body } = message.into_inner();
+        let Header { salt, session_id, msg_id, seqno } = header;
+        Frame {
+            link: self.id,
+            key,
+            peer: self.peer,
+            salt,
+            session_id,
+            msg_id,
+            seqno,
+            body: Bytes::copy_from_slice(body),
+            quick_ack: wants_quick_ack.then_some(quick_ack),
+        }
+    }
+
+    fn key_found(
+        &mut self,
+        id: AuthKeyId,
+        outcome: KeyOutcome,
+        write: &mut Vec<u8>,
+        cx: &mut Cx<'_, Effect>,
+    ) {
+        let record = match outcome {
+            KeyOutcome::Absent => return self.close(NOT_FOUND, Cause::KeyAbsent, write, cx),
+            KeyOutcome::Unavailable => return self.close(None, Cause::KeyUnavailable, write, cx),
+            KeyOutcome::Present(record) => record,
+        };
+        let Some(mut waiting) = self.keys.hold(id, &record) else { return };
+        if record.facts.is_expired(cx.now.unix.seconds()) {
+            return self.close(NOT_FOUND, Cause::KeyAbsent, write, cx);
+        }
+        let frames = waiting
+            .iter_mut()
+            .map(|Waiting { envelope, quick_ack }| {
+                let (record, quick_ack) = (Arc::clone(&record), *quick_ack);
+                ToOpen { record, envelope, quick_ack }
+            })
+            .collect();
+        if let Err(refusal) = self.open(frames, cx) {
+            return self.close(refusal.code, refusal.cause, write, cx);
+        }
+        if self.transport.claimed_key() == Some(id) {
+            // The key exists, which is as much as a stranger can show before a large frame has come whole.
+            self.transport.trust();
+            self.receive(&mut [], write, cx);
+        }
+    }
+
+    /// Looks for the key that a large frame names before it is taken.
+    fn load_claimed_key(&mut self, write: &mut Vec<u8>, cx: &mut Cx<'_, Effect>) {
+        let Some(id) = self.transport.claimed_key() else { return };
+        match self.keys.find(id) {
+            Lookup::Held(_) => {
+                self.transport.trust();
+                self.receive(&mut [], write, cx);
+            }
+            Lookup::Loading => {}
+            Lookup::Unknown => match self.keys.load(id, cx.now.mono) {
+                Ok(()) => cx.out.push(Effect::LoadKey { id }),
+                Err(refusal) => self.close(refusal.code, refusal.cause, write, cx),
+            },
+        }
+    }
+
+    fn answer(&mut self, body: &[u8], write: &mut Vec<u8>, cx: &mut Cx<'_, Effect>) {
+        self.exchanging = self.exchanging.saturating_sub(1);
+        if body.first_chunk::<4>() == Some(&mtproto::DhGenOk::ID.to_le_bytes()) {
+            self.deadlines.key_made();
+        }
+        let msg_id = plain::answer_id(cx.now.unix, self.last_plain_id);
+        self.last_plain_id = Some(msg_id);
+        let encoded = self.transport.encode(&plain::build(msg_id, body), cx.rng, write);
+        debug_assert!(encoded.is_ok(), "an answer fits every framing");
+    }
+
+    /// Seals a run of messages as one batch and writes them. Every item is a [`FromHost::Seal`].
+    fn seal(&mut self, items: &[FromHost], scratch: &mut Scratch, write: &mut Vec<u8>, cx: &mut Cx<'_, Effect>) {
+        let now_s = cx.now.unix.seconds();
+        let mut batch = Vec::with_capacity(items.len());
+        for item in items {
+            let &FromHost::Seal { key, salt, session_id, msg_id, seqno, ref body, .. } = item else { continue };
+            let Lookup::Held(record) = self.keys.find(key) else { continue };
+            if record.facts.is_expired(now_s) {
+                return self.close(NOT_FOUND, Cause::KeyAbsent, write, cx);
+            }
+            let header = Header { salt, session_id, msg_id, seqno };
+            batch.push(ToSeal { key: &record.key, message: Message { header, body } });
+        }
+        scratch.sealed.clear();
+        scratch.ends.clear();
+        let sealed = envelope::seal_batch::<Server>(&batch, &mut scratch.sealed, &mut scratch.ends, cx.rng);
+        debug_assert!(sealed.is_ok(), "a host's bodies are whole words");
+        let mut rest = scratch.sealed.as_slice();
+        let mut start = 0;
+        for &end in &scratch.ends {
+            let Some((envelope, after)) = rest.split_at_checked(end - start) else { break };
+            let encoded = self.transport.encode(envelope, cx.rng, write);
+            debug_assert!(encoded.is_ok(), "a host's messages fit every framing");
+            (rest, start) = (after, end);
+        }
+    }
+
+    fn give_up(&mut self, error: transport::Error, write: &mut Vec<u8>, cx: &mut Cx<'_, Effect>) {
+        let code = match error.reaction() {
+            Reaction::Close | Reaction::CloseAfterFlush => None,
+            Reaction::Refuse { code } => Some(code),
+        };
+        self.close(code, Cause::Transport(error), write, cx);
+    }
+
+    fn close(&mut self, code: Option<i32>, cause: Cause, write: &mut Vec<u8>, cx: &mut Cx<'_, Effect>) {
+        if let Some(code) = code {
+            self.transport.encode_error(code, cx.rng, write);
+        }
+        self.is_closed = true;
+        cx.out.push(Effect::Close { cause, code });
+    }
+}
+
+/// A frame whose key is at hand.
+struct ToOpen<'a> {
+    record: Arc<KeyRecord>,
+    envelope: &'a mut [u8],
+    quick_ack: bool,
+}
+
+/// Why a frame ends the link, and the code that its sender gets.
+#[derive(Clone, Copy, Debug)]
+struct Refusal {
+    code: Option<i32>,
+    cause: Cause,
+}
+
+impl Refusal {
+    const INVALID: Self = Self { code: NOT_FOUND, cause: Cause::InvalidMessage };
+    const KEY_ABSENT: Self = Self { code: NOT_FOUND, cause: Cause::KeyAbsent };
+    const TOO_MUCH: Self = Self { code: FLOOD, cause: Cause::TooMuch };
+    const WAITS_TOO_MUCH: Self = Self { code: None, cause: Cause::KeyUnavailable };
+}
+
+/// "Auth key not found", which is also the answer to all that is invalid.
+const NOT_FOUND: Option<i32> = Some(-404);
+
+/// "Transport flood".
+const FLOOD: Option<i32> = Some(-429);

@@ -77,21 +77,40 @@ impl Limiter {
         if self.connections >= self.config.connections_max {
             return Err(Refused::Total);
         }
-        let account = if self.is_trusted(address) {
-            None
-        } else {
-            Some(self.place(address, now))
-        };
-        if let Some(account) = account {
-            let connections_max = self.config.connections_per_address_max;
-            let entry = self.entry(account, now);
-            if entry.connections >= connections_max {
-                return Err(Refused::Address);
-            }
-            entry.connections += 1;
-        }
+        let account = self.count(address, now)?;
         self.connections += 1;
         Ok(Admission { account })
+    }
+
+    /// Admits a connection of a client that a proxy is yet to [name](Self::name).
+    ///
+    /// # Errors
+    ///
+    /// [`Refused::Total`] when [`Config::connections_max`] are open.
+    pub fn connect_unnamed(&mut self) -> Result<Admission, Refused> {
+        if self.connections >= self.config.connections_max {
+            return Err(Refused::Total);
+        }
+        self.connections += 1;
+        Ok(Admission { account: None })
+    }
+
+    /// Counts an admitted connection for the address that its proxy named.
+    ///
+    /// # Errors
+    ///
+    /// [`Refused::Address`] when the address holds [`Config::connections_per_address_max`]. The admission is to be
+    /// given back all the same.
+    pub fn name(
+        &mut self,
+        admission: &mut Admission,
+        address: IpAddr,
+        now: Mono,
+    ) -> Result<(), Refused> {
+        if admission.account.is_none() {
+            admission.account = self.count(address, now)?;
+        }
+        Ok(())
     }
 
     /// Gives an admitted connection back.
@@ -131,6 +150,21 @@ impl Limiter {
     #[must_use]
     pub const fn connections(&self) -> u32 {
         self.connections
+    }
+
+    /// Counts a connection for `address`; `None` if it is trusted.
+    fn count(&mut self, address: IpAddr, now: Mono) -> Result<Option<Account>, Refused> {
+        if self.is_trusted(address) {
+            return Ok(None);
+        }
+        let account = self.place(address, now);
+        let connections_max = self.config.connections_per_address_max;
+        let entry = self.entry(account, now);
+        if entry.connections >= connections_max {
+            return Err(Refused::Address);
+        }
+        entry.connections += 1;
+        Ok(Some(account))
     }
 
     fn is_trusted(&self, address: IpAddr) -> bool {
@@ -390,6 +424,20 @@ mod tests {
                 .connect("2001:db8:0:2::1".parse().unwrap(), at(0))
                 .is_ok()
         );
+    }
+
+    #[test]
+    fn a_client_that_a_proxy_names_is_counted_for_its_own_address() {
+        let config = Config { connections_per_address_max: 1, ..Config::default() };
+        let mut limiter = Limiter::new(config);
+        let _direct = limiter.connect(address(1), at(0)).unwrap();
+        let mut proxied = limiter.connect_unnamed().unwrap();
+        assert_eq!(limiter.name(&mut proxied, address(1), at(0)), Err(Refused::Address));
+        assert_eq!(limiter.name(&mut proxied, address(2), at(0)), Ok(()));
+        assert!(limiter.connect(address(2), at(0)).is_err());
+
+        limiter.disconnect(proxied, at(0));
+        assert!(limiter.connect(address(2), at(0)).is_ok());
     }
 
     #[test]
