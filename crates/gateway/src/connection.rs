@@ -1,0 +1,363 @@
+//! One connection: a socket, its link, and the turns between them.
+//!
+//! A turn handles all that is there: it takes the mail, reads what has come, hands the host all frames at once, drains
+//! what the host has ready, and writes once. Between turns a connection holds no buffer, unless its peer reads slowly.
+
+mod backlog;
+mod scratch;
+
+use std::future::poll_fn;
+use std::net::SocketAddr;
+use std::pin::{Pin, pin};
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use heliogram_ports::ToHost;
+use heliogram_proto::cx::{Cx, Mono, Now};
+use heliogram_proto::edge::limiter::Admission;
+use heliogram_proto::edge::mailbox::Mail;
+use heliogram_proto::ids::LinkId;
+use heliogram_proto::link::{Effect, Input, Link};
+use heliogram_proto::transport::server::Transport;
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt, ReadBuf};
+use tokio::net::TcpStream;
+use tokio::time::Sleep;
+
+use self::backlog::Backlog;
+use self::scratch::Scratch;
+use crate::clock::with_rng;
+use crate::edge::{Edge, Phase};
+use crate::handle::Handle;
+
+/// A connection and all that is to be given back when it ends, however it ends.
+pub(crate) struct Connection {
+    edge: Arc<Edge>,
+    stream: TcpStream,
+    link: Link,
+    id: LinkId,
+    handle: Arc<Handle>,
+    admission: Option<Admission>,
+    backlog: Backlog,
+    /// The host has, or may have, something to drain.
+    wants_drain: bool,
+    /// The last drain of a shutdown is done.
+    is_drained: bool,
+    end: Option<End>,
+}
+
+/// Why a connection ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum End {
+    /// The peer is gone, or nothing more is to be said to it.
+    Now,
+    /// When what waits is written.
+    AfterFlush,
+}
+
+impl Connection {
+    pub(crate) fn new(
+        edge: Arc<Edge>,
+        stream: TcpStream,
+        peer: SocketAddr,
+        transport: Transport,
+        admission: Admission,
+    ) -> Self {
+        let (id, handle) = edge.attach();
+        let link = Link::new(id, peer, transport, edge.config.link, edge.clock.now().mono);
+        tracing::debug!(link = id.0, %peer, "connected");
+        Self {
+            backlog: Backlog::new(edge.config.backlog_bytes_max, edge.config.backlog_age_max),
+            edge,
+            stream,
+            link,
+            id,
+            handle,
+            admission: Some(admission),
+            wants_drain: false,
+            is_drained: false,
+            end: None,
+        }
+    }
+
+    /// Serves the connection to its end.
+    pub(crate) async fn run(mut self) {
+        {
+            let far = self.edge.clock.instant(Mono(u64::MAX));
+            let mut sleep = pin!(tokio::time::sleep_until(far));
+            poll_fn(|task| self.poll(task, sleep.as_mut())).await;
+        }
+        if self.end == Some(End::AfterFlush) {
+            self.linger().await;
+        }
+    }
+
+    /// Takes turns until nothing is there, or too many were taken for this time.
+    fn poll(&mut self, task: &mut Context<'_>, mut sleep: Pin<&mut Sleep>) -> Poll<()> {
+        for _ in 0..TURNS_MAX {
+            let is_active = Scratch::lend(|scratch| self.turn(task, scratch));
+            if self.is_over() {
+                return Poll::Ready(());
+            }
+            if !is_active && !self.is_due(task, sleep.as_mut()) && self.handle.sleep(task.waker()) {
+                return Poll::Pending;
+            }
+        }
+        task.waker().wake_by_ref();
+        Poll::Pending
+    }
+
+    /// Handles all that is there; `false` if there was nothing.
+    fn turn(&mut self, task: &mut Context<'_>, scratch: &mut Scratch) -> bool {
+        let now = self.edge.clock.now();
+        let mut is_active = self.flush(task, now);
+        self.take_mail(scratch);
+        is_active |= (self.wants_drain && self.backlog.may_grow()) || !scratch.mail.is_empty();
+        self.handle_mail(now, scratch);
+        is_active |= self.read(task, now, scratch);
+        if self.link.next_deadline().is_some_and(|end| end <= now.mono) {
+            self.step(now, scratch, |link, write, cx| link.handle_deadline(write, cx));
+        }
+        if self.backlog.is_overdue(now.mono) || self.edge.phase() == Phase::Ended {
+            self.end = Some(End::Now);
+        }
+        // A key at hand answers at once: its frames go with this turn.
+        for _ in 0..MAIL_ROUNDS_MAX {
+            self.submit(scratch);
+            self.take_mail(scratch);
+            if scratch.mail.is_empty() {
+                break;
+            }
+            self.handle_mail(now, scratch);
+        }
+        self.drain(now, scratch);
+        self.write(task, now, scratch);
+        is_active
+    }
+
+    fn take_mail(&mut self, scratch: &mut Scratch) {
+        self.wants_drain |= self.handle.take(&mut scratch.mail);
+    }
+
+    fn handle_mail(&mut self, now: Now, scratch: &mut Scratch) {
+        let mut mail = std::mem::take(&mut scratch.mail);
+        for mail in mail.drain(..) {
+            let input = match mail {
+                Mail::Answer(body) => Input::Answer(body),
+                Mail::Key { id, outcome } => Input::Key { id, outcome },
+                Mail::Refuse { code } => Input::Refuse { code },
+            };
+            self.step(now, scratch, |link, write, cx| link.handle(input, write, cx));
+        }
+        scratch.mail = mail;
+    }
+
+    /// Reads what is there, if more is welcome; `false` if there was nothing.
+    fn read(&mut self, task: &mut Context<'_>, now: Now, scratch: &mut Scratch) -> bool {
+        let mut is_active = false;
+        for _ in 0..READS_MAX {
+            let is_welcome = self.end.is_none()
+                && self.edge.phase() == Phase::Running
+                && self.link.wants_input()
+                && self.backlog.may_grow();
+            if !is_welcome {
+                break;
+            }
+            let mut buffer = std::mem::take(&mut scratch.read);
+            let mut unread = ReadBuf::new(&mut buffer);
+            let outcome = Pin::new(&mut self.stream).poll_read(task, &mut unread);
+            let input = unread.filled_mut();
+            let is_full = input.len() == scratch::READ_BYTES;
+            let is_pending = outcome.is_pending();
+            match outcome {
+                Poll::Ready(Ok(())) if input.is_empty() => self.end = Some(End::Now),
+                Poll::Ready(Ok(())) => {
+                    is_active = true;
+                    self.step(now, scratch, |link, write, cx| link.receive(input, write, cx));
+                }
+                Poll::Ready(Err(error)) => {
+                    tracing::debug!(link = self.id.0, %error, "the connection broke");
+                    self.end = Some(End::Now);
+                }
+                Poll::Pending => {}
+            }
+            scratch.read = buffer;
+            if is_pending || !is_full {
+                break;
+            }
+        }
+        is_active
+    }
+
+    /// Lets the link take a step, and takes note of what it wants.
+    fn step(
+        &mut self,
+        now: Now,
+        scratch: &mut Scratch,
+        step: impl FnOnce(&mut Link, &mut Vec<u8>, &mut Cx<'_, Effect>),
+    ) {
+        let Scratch { write, effects, to_host, .. } = scratch;
+        with_rng(|rng| step(&mut self.link, write, &mut Cx { now, rng, out: effects }));
+        for effect in effects.drain(..) {
+            match effect {
+                Effect::Close { cause, code } => {
+                    tracing::debug!(link = self.id.0, ?cause, ?code, "closing");
+                    self.end = Some(End::AfterFlush);
+                }
+                Effect::Exchange { body, starts } => {
+                    if starts && !self.may_start_handshake(now) {
+                        tracing::debug!(link = self.id.0, "too many handshakes");
+                        self.handle.post(Mail::Refuse { code: FLOOD });
+                    } else {
+                        self.edge.request(self.id, &body);
+                    }
+                }
+                Effect::Frame(frame) => to_host.push(ToHost::Frame(frame)),
+                Effect::LoadKey { id } => self.edge.want_key(self.id, id),
+                Effect::Peer(peer) => {
+                    tracing::debug!(link = self.id.0, %peer, "announced");
+                    if !self.is_admitted(peer, now) {
+                        self.end = Some(End::Now);
+                        break;
+                    }
+                }
+            }
+        }
+    }
+
+    fn may_start_handshake(&self, now: Now) -> bool {
+        let Some(admission) = &self.admission else { return true };
+        self.edge.limiter.lock().start_handshake(admission, now.mono)
+    }
+
+    /// Tells whether the client that a proxy has announced is within the limits.
+    fn is_admitted(&mut self, peer: SocketAddr, now: Now) -> bool {
+        let Some(admission) = &mut self.admission else { return true };
+        self.edge.limiter.lock().name(admission, peer.ip(), now.mono).is_ok()
+    }
+
+    fn submit(&mut self, scratch: &mut Scratch) {
+        if !scratch.to_host.is_empty() && self.end != Some(End::Now) {
+            self.edge.sessions.submit(&mut scratch.to_host);
+            self.wants_drain = true;
+        }
+    }
+
+    /// Takes what the host has ready, if the socket takes it.
+    fn drain(&mut self, now: Now, scratch: &mut Scratch) {
+        if self.edge.phase() == Phase::Closing && !self.is_drained {
+            self.wants_drain = true;
+        }
+        if !self.wants_drain || self.end.is_some() || !self.backlog.may_grow() {
+            return;
+        }
+        self.wants_drain = false;
+        self.edge.sessions.drain(self.id, &mut scratch.from_host);
+        if !scratch.from_host.is_empty() {
+            let mut from_host = std::mem::take(&mut scratch.from_host);
+            let mut link = std::mem::take(&mut scratch.link);
+            self.step(now, scratch, |this, write, cx| this.send(&mut from_host, &mut link, write, cx));
+            (scratch.from_host, scratch.link) = (from_host, link);
+        }
+        if self.edge.phase() == Phase::Closing {
+            self.is_drained = true;
+            self.end = Some(End::AfterFlush);
+        }
+    }
+
+    /// Writes what this turn has appended; what the socket does not take waits.
+    fn write(&mut self, task: &mut Context<'_>, now: Now, scratch: &mut Scratch) {
+        if self.end != Some(End::Now)
+            && self.backlog.write(&mut self.stream, task, &mut scratch.write, now.mono).is_err()
+        {
+            self.end = Some(End::Now);
+        }
+        scratch.write.clear();
+    }
+
+    /// Writes what waits; `false` if there was nothing, or nothing could be written.
+    fn flush(&mut self, task: &mut Context<'_>, now: Now) -> bool {
+        match self.backlog.flush(&mut self.stream, task, now.mono) {
+            Ok(has_progress) => has_progress,
+            Err(_) => {
+                self.end = Some(End::Now);
+                true
+            }
+        }
+    }
+
+    fn is_over(&self) -> bool {
+        match self.end {
+            None => false,
+            Some(End::Now) => true,
+            Some(End::AfterFlush) => self.backlog.is_empty(),
+        }
+    }
+
+    /// Tells whether a deadline has come; else sets the timer.
+    fn is_due(&self, task: &mut Context<'_>, mut sleep: Pin<&mut Sleep>) -> bool {
+        let next = [self.link.next_deadline(), self.backlog.next_deadline()].into_iter().flatten().min();
+        let Some(next) = next else { return false };
+        let next = self.edge.clock.instant(next);
+        loop {
+            // A deadline mostly moves away: the timer stays, and looks again when it rings.
+            if next < sleep.deadline() || sleep.is_elapsed() {
+                sleep.as_mut().reset(next);
+            }
+            if sleep.as_mut().poll(task).is_pending() {
+                return false;
+            }
+            if next <= sleep.deadline() {
+                return true;
+            }
+        }
+    }
+
+    /// Closes so that the peer can read the last bytes: a socket that is closed with unread input sends a reset, which
+    /// overtakes them.
+    async fn linger(&mut self) {
+        let drained = async {
+            if self.stream.shutdown().await.is_ok() {
+                let mut buffer = [0; 512];
+                let mut bytes = 0;
+                while let Ok(read @ 1..) = self.stream.read(&mut buffer).await {
+                    bytes += read;
+                    if bytes > LINGER_BYTES_MAX {
+                        break;
+                    }
+                }
+            }
+        };
+        // The peer's time is up either way.
+        let _ = tokio::time::timeout(LINGER_MAX, drained).await;
+    }
+}
+
+impl Drop for Connection {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            tracing::error!(link = self.id.0, "a connection panicked");
+        }
+        self.edge.detach(self.id, self.link.held_keys().collect(), self.link.awaited_keys().collect());
+        if let Some(admission) = self.admission.take() {
+            self.edge.disconnect(admission);
+        }
+        tracing::debug!(link = self.id.0, "disconnected");
+    }
+}
+
+/// Turns before other connections get theirs.
+const TURNS_MAX: usize = 8;
+
+/// Reads of a turn.
+const READS_MAX: usize = 4;
+
+/// Rounds of mail that a turn brings about itself.
+const MAIL_ROUNDS_MAX: usize = 4;
+
+/// What the peer is still given to take the last bytes.
+const LINGER_MAX: Duration = Duration::from_secs(1);
+const LINGER_BYTES_MAX: usize = 64 << 10;
+
+/// "Transport flood".
+const FLOOD: Option<i32> = Some(-429);

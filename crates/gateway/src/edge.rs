@@ -1,0 +1,275 @@
+//! What the connections of a gateway share: the machines of `proto::edge`, and who carries out their effects.
+//!
+//! No lock is held while an effect is carried out, nor across an `await`.
+
+use std::future::Future;
+use std::io;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
+use std::time::Duration;
+
+use heliogram_ports::{AuthKeys, Inserted, KeyRecord, SessionPort, ToHost, Unavailable};
+use heliogram_proto::cx::{Cx, Mono};
+use heliogram_proto::edge::exchanges::{self, Exchanges, Job, StoreOutcome, Ticket};
+use heliogram_proto::edge::keys::{self, KeyCache, KeyOutcome};
+use heliogram_proto::edge::limiter::{Admission, Limiter};
+use heliogram_proto::edge::mailbox::Mail;
+use heliogram_proto::ids::{AuthKeyId, LinkId};
+use parking_lot::Mutex;
+use tokio::runtime;
+
+use crate::clock::{Clock, with_rng};
+use crate::config::Config;
+use crate::handle::{Handle, Links};
+use crate::pool::Pool;
+
+/// The shared part of a gateway.
+pub(crate) struct Edge {
+    pub(crate) config: Config,
+    pub(crate) clock: Clock,
+    pub(crate) sessions: Arc<dyn SessionPort>,
+    pub(crate) limiter: Mutex<Limiter>,
+    pub(crate) links: Links,
+    store: Arc<dyn AuthKeys>,
+    cache: Mutex<KeyCache>,
+    exchanges: Mutex<Exchanges>,
+    pool: Pool,
+    next_link: AtomicU64,
+    phase: AtomicU8,
+    runtime: runtime::Handle,
+}
+
+/// How far a shutdown has come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Phase {
+    /// No shutdown.
+    Running,
+    /// Connections read no more, and write what comes.
+    Draining,
+    /// No call is running: connections drain a last time, write what waits, and close.
+    Closing,
+    /// Time is up.
+    Ended,
+}
+
+impl Edge {
+    pub(crate) fn new(
+        config: Config,
+        store: Arc<dyn AuthKeys>,
+        sessions: Arc<dyn SessionPort>,
+        exchange: heliogram_proto::exchange::server::Config,
+    ) -> io::Result<Self> {
+        Ok(Self {
+            clock: Clock::start(),
+            sessions,
+            limiter: Mutex::new(Limiter::new(config.limiter.clone())),
+            links: Links::new(),
+            store,
+            cache: Mutex::new(KeyCache::new(config.keys)),
+            exchanges: Mutex::new(Exchanges::new(exchange, exchanges::Limits::default())),
+            pool: Pool::start(config.workers, config.work_queue_max)?,
+            next_link: AtomicU64::new(1),
+            phase: AtomicU8::new(0),
+            runtime: runtime::Handle::current(),
+            config,
+        })
+    }
+
+    /// Makes a connection known to the host.
+    pub(crate) fn attach(&self) -> (LinkId, Arc<Handle>) {
+        let link = LinkId(self.next_link.fetch_add(1, Ordering::Relaxed));
+        let handle = Arc::new(Handle::default());
+        self.links.insert(link, Arc::clone(&handle));
+        self.sessions.attach(link, Arc::<Handle>::clone(&handle));
+        (link, handle)
+    }
+
+    /// Forgets a connection, and gives back what it held.
+    pub(crate) fn detach(self: &Arc<Self>, link: LinkId, held: Vec<AuthKeyId>, awaited: Vec<AuthKeyId>) {
+        self.links.remove(link);
+        self.sessions.submit(&mut vec![ToHost::Detach { link }]);
+        for id in held {
+            self.handle_key(keys::Input::Release { id });
+        }
+        for id in awaited {
+            self.handle_key(keys::Input::Forget { link, id });
+        }
+        self.handle_exchange(exchanges::Input::Detach { link });
+    }
+
+    pub(crate) fn disconnect(&self, admission: Admission) {
+        self.limiter.lock().disconnect(admission, self.clock.now().mono);
+    }
+
+    /// Looks for a key; the outcome comes by mail.
+    pub(crate) fn want_key(self: &Arc<Self>, link: LinkId, id: AuthKeyId) {
+        self.handle_key(keys::Input::Want { link, id });
+    }
+
+    /// Hands a message to the exchange; the answer comes by mail.
+    pub(crate) fn request(self: &Arc<Self>, link: LinkId, body: &[u8]) {
+        self.handle_exchange(exchanges::Input::Request { link, body });
+    }
+
+    pub(crate) fn phase(&self) -> Phase {
+        match self.phase.load(Ordering::Acquire) {
+            0 => Phase::Running,
+            1 => Phase::Draining,
+            2 => Phase::Closing,
+            _ => Phase::Ended,
+        }
+    }
+
+    pub(crate) fn enter(&self, phase: Phase) {
+        let number = match phase {
+            Phase::Running => 0,
+            Phase::Draining => 1,
+            Phase::Closing => 2,
+            Phase::Ended => 3,
+        };
+        self.phase.store(number, Ordering::Release);
+        self.links.nudge_all();
+    }
+
+    /// Lets go of what has ended, for as long as it is polled.
+    pub(crate) async fn tend(self: Arc<Self>) {
+        loop {
+            let now = self.clock.now();
+            self.cache.lock().handle_deadline(now.mono);
+            self.with_exchanges(|table, cx| table.handle_deadline(cx));
+            let next = self.cache.lock().next_deadline().unwrap_or(Mono(u64::MAX));
+            let pause = next.since(now.mono).clamp(TEND_MIN, TEND_MAX);
+            tokio::time::sleep(pause).await;
+        }
+    }
+
+    fn handle_key(self: &Arc<Self>, input: keys::Input) {
+        let mut effects = Vec::new();
+        let now = self.clock.now();
+        with_rng(|rng| {
+            let mut cx = Cx { now, rng, out: &mut effects };
+            self.cache.lock().handle(input, &mut cx);
+        });
+        for effect in effects {
+            match effect {
+                keys::Effect::Load { id } => self.load(id),
+                keys::Effect::Outcome { link, id, outcome } => {
+                    self.links.post(link, Mail::Key { id, outcome });
+                }
+            }
+        }
+    }
+
+    /// Asks the store for a key. Whatever happens to the question, the cache gets its one answer.
+    fn load(self: &Arc<Self>, id: AuthKeyId) {
+        let answer = OnDrop::new(KeyOutcome::Unavailable, {
+            let edge = Arc::clone(self);
+            move |outcome| edge.handle_key(keys::Input::Loaded { id, outcome })
+        });
+        let edge = Arc::clone(self);
+        self.spawn(async move {
+            let patience = edge.config.link.key_wait_max;
+            let found = tokio::time::timeout(patience, edge.store.find(id)).await;
+            answer.set(match found {
+                Ok(Ok(Some(record))) => KeyOutcome::Present(record),
+                Ok(Ok(None)) => KeyOutcome::Absent,
+                Ok(Err(Unavailable)) | Err(_) => KeyOutcome::Unavailable,
+            });
+        });
+    }
+
+    fn handle_exchange(self: &Arc<Self>, input: exchanges::Input<'_>) {
+        self.with_exchanges(|table, cx| table.handle(input, cx));
+    }
+
+    fn with_exchanges(
+        self: &Arc<Self>,
+        step: impl FnOnce(&mut Exchanges, &mut Cx<'_, exchanges::Effect>),
+    ) {
+        let mut effects = Vec::new();
+        let now = self.clock.now();
+        with_rng(|rng| step(&mut self.exchanges.lock(), &mut Cx { now, rng, out: &mut effects }));
+        for effect in effects {
+            match effect {
+                exchanges::Effect::Answer { link, body } => self.links.post(link, Mail::Answer(body)),
+                exchanges::Effect::Close { link } => self.links.post(link, Mail::Refuse { code: None }),
+                exchanges::Effect::Refuse { link, code } => {
+                    self.links.post(link, Mail::Refuse { code: Some(code) });
+                }
+                exchanges::Effect::Store { ticket, record } => self.store(ticket, *record),
+                exchanges::Effect::Work(job) => self.work(job),
+            }
+        }
+    }
+
+    /// Keeps a new key, then tells the exchange, which answers `dh_gen_ok` to that only.
+    fn store(self: &Arc<Self>, ticket: Ticket, record: KeyRecord) {
+        let answer = OnDrop::new(StoreOutcome::Unavailable, {
+            let edge = Arc::clone(self);
+            move |outcome| edge.handle_exchange(exchanges::Input::Stored { ticket, outcome })
+        });
+        let edge = Arc::clone(self);
+        self.spawn(async move {
+            answer.set(match edge.store.insert(record.clone()).await {
+                Ok(Inserted::Duplicate) => StoreOutcome::Duplicate,
+                Ok(Inserted::Stored) => {
+                    edge.handle_key(keys::Input::Made(Arc::new(record)));
+                    StoreOutcome::Stored
+                }
+                Err(Unavailable) => StoreOutcome::Unavailable,
+            });
+        });
+    }
+
+    /// Moves heavy arithmetic to the pool. Whatever happens to it, the table hears of it.
+    fn work(self: &Arc<Self>, job: Job) {
+        let ticket = job.ticket();
+        let answer = OnDrop::new(None, {
+            let edge = Arc::clone(self);
+            move |worked| {
+                edge.handle_exchange(match worked {
+                    Some(worked) => exchanges::Input::Worked(worked),
+                    None => exchanges::Input::Dropped { ticket },
+                });
+            }
+        });
+        // A task that is handed back is dropped, and so answers for itself.
+        if self.pool.submit(Box::new(move || answer.set(Some(with_rng(|rng| job.run(rng)))))).is_err() {
+            tracing::warn!("handshakes come faster than they are worked off");
+        }
+    }
+
+    fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) {
+        self.runtime.spawn(task);
+    }
+}
+
+/// A value that is handed over when this is dropped: the one it was [set](Self::set) to, or the one it began with if
+/// whoever should have set it was cancelled or panicked.
+struct OnDrop<T, F: FnOnce(T)> {
+    parts: Option<(T, F)>,
+}
+
+impl<T, F: FnOnce(T)> OnDrop<T, F> {
+    const fn new(value: T, hand_over: F) -> Self {
+        Self { parts: Some((value, hand_over)) }
+    }
+
+    fn set(mut self, value: T) {
+        if let Some((current, _)) = &mut self.parts {
+            *current = value;
+        }
+    }
+}
+
+impl<T, F: FnOnce(T)> Drop for OnDrop<T, F> {
+    fn drop(&mut self) {
+        if let Some((value, hand_over)) = self.parts.take() {
+            hand_over(value);
+        }
+    }
+}
+
+/// Bounds of the pause between two looks at what has ended.
+const TEND_MIN: Duration = Duration::from_millis(10);
+const TEND_MAX: Duration = Duration::from_secs(1);
