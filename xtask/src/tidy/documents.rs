@@ -14,6 +14,18 @@ pub(super) fn check(files: &[File<'_>]) -> Vec<String> {
         .flat_map(functions)
         .collect();
     let mut findings = Vec::new();
+    for file in files.iter().filter(|file| file.has_extension("rs")) {
+        for (number, line) in file.text().unwrap_or_default().lines().enumerate() {
+            let named = documents_named(line).map(Path::new);
+            for name in named.filter(|name| !files.iter().any(|file| file.path == *name)) {
+                findings.push(format!(
+                    "{}: {} is not there",
+                    file.at(number + 1),
+                    name.display()
+                ));
+            }
+        }
+    }
     for file in files.iter().filter(|file| file.has_extension("md")) {
         for (number, line) in file.text().unwrap_or_default().lines().enumerate() {
             let at = || file.at(number + 1);
@@ -26,6 +38,14 @@ pub(super) fn check(files: &[File<'_>]) -> Vec<String> {
         }
     }
     findings
+}
+
+/// Finds documents that a comment points to.
+fn documents_named(line: &str) -> impl Iterator<Item = &str> {
+    let is_comment = line.trim_start().starts_with("//");
+    let words = line.split(|c: char| c.is_whitespace() || matches!(c, '`' | '(' | ')' | ',' | ';'));
+    let words = words.map(|word| word.trim_end_matches(['.', ':']));
+    words.filter(move |word| is_comment && word.starts_with("docs/") && word.ends_with(".md"))
 }
 
 fn functions(text: &str) -> impl Iterator<Item = &str> {
@@ -108,6 +128,19 @@ mod tests {
         assert_eq!(
             check(&[file("a.rs", code), file("b.md", bad)]),
             ["b.md:1: there is no test `a_key_is_sometimes_lost_again`"]
+        );
+    }
+
+    #[test]
+    fn a_document_that_a_comment_names_must_exist() {
+        let comment = "    // Why: `docs/why.md`.\n";
+        assert_eq!(
+            check(&[file("a.rs", comment), file("docs/why.md", "")]),
+            Vec::<String>::new()
+        );
+        assert_eq!(
+            check(&[file("a.rs", comment)]),
+            ["a.rs:1: docs/why.md is not there"]
         );
     }
 
