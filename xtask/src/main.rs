@@ -53,9 +53,9 @@ usage: cargo xtask <command>
   gen [--check] Makes the code in crates/tl/src/generated from the schemas, or compares it.
 
   tidy          Checks what compilers do not: which crate may use which, ring 1's whole
-                dependency tree, sizes of files and functions, notes to self without an
-                issue number, paths of somebody's machine, files that look like keys.
-                Takes a second. The tables are in xtask/src/tidy/.
+                dependency tree, licences, sizes of files and functions, notes to self without
+                an issue number, paths of somebody's machine, files that look like keys,
+                documents that name what is not there. Takes a second. The tables are in xtask/src/tidy/.
 
   test          Runs everything: unit tests, vectors, doctests, conformance suites, then
                 real clients of other projects against the real server. Needs python3;

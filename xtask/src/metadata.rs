@@ -24,6 +24,10 @@ pub(crate) struct Metadata {
 pub(crate) struct Package {
     /// Its name in its registry.
     pub(crate) name: String,
+    /// Its licence, as an SPDX expression; empty if it names none.
+    pub(crate) licence: String,
+    /// Where it comes from; nothing for a package of this workspace.
+    pub(crate) source: Option<String>,
     /// The packages that it is linked with or built by.
     pub(crate) uses: BTreeSet<String>,
     /// The packages that only its tests use.
@@ -64,14 +68,21 @@ impl Metadata {
                 .insert(member.as_str().context("workspace_members")?.to_owned());
         }
         for package in array(&root, "packages")? {
-            let name = string(package, "name")?.to_owned();
-            metadata.packages.insert(
-                string(package, "id")?.to_owned(),
-                Package {
-                    name,
-                    ..Package::default()
-                },
-            );
+            let text = |field: &str| {
+                package
+                    .get(field)
+                    .and_then(Value::as_str)
+                    .map(str::to_owned)
+            };
+            let read = Package {
+                name: string(package, "name")?.to_owned(),
+                licence: text("license").unwrap_or_default(),
+                source: text("source"),
+                ..Package::default()
+            };
+            metadata
+                .packages
+                .insert(string(package, "id")?.to_owned(), read);
         }
         for node in array(root.get("resolve").context("resolve")?, "nodes")? {
             let package = metadata

@@ -5,6 +5,7 @@
 mod documents;
 mod files;
 mod layers;
+mod licences;
 mod manifests;
 mod sources;
 
@@ -39,6 +40,8 @@ pub(crate) fn run() -> Result<()> {
 
     let mut findings = layers::check(&metadata);
     findings.extend(manifests::check(&root)?);
+    let deny = std::fs::read_to_string(root.join("deny.toml")).context("deny.toml")?;
+    findings.extend(licences::check(&metadata, &deny));
     findings.extend(documents::check(&files));
     let mut notes = Vec::new();
     for file in &files {
