@@ -107,10 +107,15 @@ impl<'a> Model<'a> {
         }
     }
 
+    /// Returns the constructors of a TL type, or none if not all of them are known.
+    pub(crate) fn constructors(&self, name: &str) -> &[&'a Declaration<'a>] {
+        self.types.get(name).map_or(&[], Vec::as_slice)
+    }
+
     /// Returns the path of the Rust type that stands for a TL type.
     pub(crate) fn boxed_path(&self, name: &str, from: Option<&str>) -> String {
-        match self.types.get(name).map(Vec::as_slice) {
-            Some([only]) => self.path(only, from),
+        match self.constructors(name) {
+            [only] => self.path(only, from),
             _ => self.local_path(name, &self.enum_name(name), from),
         }
     }
@@ -168,13 +173,16 @@ impl<'a> Model<'a> {
 
     /// Tells whether `declaration` has a natural empty value: no enum is required.
     pub(crate) fn has_default(&self, declaration: &'a Declaration<'a>) -> bool {
-        declaration.fields.iter().all(|field| match self.rust_type(field.ty) {
-            Some(RustType::Boxed(name)) if field.condition.is_none() => {
-                matches!(self.types.get(name).map(Vec::as_slice), Some([only]) if self.has_default(only))
-            }
-            Some(RustType::Bare(inner)) => self.has_default(inner),
-            _ => true,
-        })
+        declaration
+            .fields
+            .iter()
+            .all(|field| match self.rust_type(field.ty) {
+                Some(RustType::Boxed(name)) if field.condition.is_none() => {
+                    matches!(self.constructors(name), [only] if self.has_default(only))
+                }
+                Some(RustType::Bare(inner)) => self.has_default(inner),
+                _ => true,
+            })
     }
 
     /// Returns the bytes of the shortest bare form, and whether every value has just these.
@@ -240,12 +248,10 @@ impl<'a> Model<'a> {
         test(rust_type)
             || match rust_type {
                 RustType::Bare(inner) => self.any(inner, test, seen),
-                RustType::Boxed(name) => {
-                    let constructors = self.types.get(name).map(Vec::as_slice).unwrap_or_default();
-                    constructors
-                        .iter()
-                        .any(|constructor| self.any(constructor, test, seen))
-                }
+                RustType::Boxed(name) => self
+                    .constructors(name)
+                    .iter()
+                    .any(|constructor| self.any(constructor, test, seen)),
                 RustType::Vector { element, .. } => self.any_type(element, test, seen),
                 RustType::Bytes | RustType::Primitive(_) | RustType::Rest => false,
             }
@@ -261,21 +267,26 @@ impl<'a> Model<'a> {
     }
 }
 
-/// Returns the bits of a flags field, each with the fields that hang on it.
-pub(crate) fn bits<'a>(
+/// Returns the fields that hang on a bit field.
+pub(crate) fn on_flags<'a>(
     declaration: &'a Declaration<'a>,
     flags: &str,
-) -> BTreeMap<u8, Vec<&'a Field<'a>>> {
-    let mut bits = BTreeMap::<u8, Vec<_>>::new();
-    for field in &declaration.fields {
-        match field.condition {
-            Some(Condition { flags: name, bit }) if name == flags => {
-                bits.entry(bit).or_default().push(field);
-            }
-            _ => {}
-        }
-    }
-    bits
+) -> impl Iterator<Item = &'a Field<'a>> {
+    let hangs_on_it = move |field: &&Field<'_>| {
+        field
+            .condition
+            .is_some_and(|condition| condition.flags == flags)
+    };
+    declaration.fields.iter().filter(hangs_on_it)
+}
+
+/// Returns the fields that hang on one bit.
+pub(crate) fn on_bit<'a>(
+    declaration: &'a Declaration<'a>,
+    condition: Condition<'a>,
+) -> impl Iterator<Item = &'a Field<'a>> {
+    let hangs_on_it = move |field: &&Field<'_>| field.condition == Some(condition);
+    declaration.fields.iter().filter(hangs_on_it)
 }
 
 /// Types whose constructors are all among `items`.

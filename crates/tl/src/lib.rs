@@ -11,6 +11,17 @@
 //! - [`layer`]: names, ids and fields of every method and constructor of the API layer.
 //! - [`schema`]: the parser of TL schemas.
 //!
+//! ```
+//! use heliogram_tl::mtproto::MsgsAck;
+//! use heliogram_tl::{Deserialize, Serialize, Vector};
+//!
+//! let ids = [4, 8];
+//! let body = MsgsAck { msg_ids: Vector::from(&ids) }.to_bytes();
+//! let read = MsgsAck::from_bytes(&body)?;
+//! assert_eq!(read.msg_ids.iter().sum::<i64>(), 12);
+//! # Ok::<(), heliogram_tl::Error>(())
+//! ```
+//!
 //! The crate does not decide what a message means or what an error costs its sender, it has no types for the whole
 //! API, and it treats `string` as bytes: whether text is UTF-8 is its reader's business.
 //!

@@ -17,7 +17,7 @@ pub trait Serialize {
 
 /// A value that can be read: an object with its constructor id, a primitive as it is.
 pub trait Deserialize<'a>: Sized {
-    /// Bytes that the shortest value of this type has; at least one.
+    /// Bytes that the shortest value of this type has.
     const BYTES_MIN: usize = 4;
 
     /// Whether any `BYTES_MIN` bytes are a value, and no value has more.

@@ -71,6 +71,7 @@ impl<'a> DeserializeBare<'a> for DcOption<'a> {
         } else {
             None
         };
+
         Ok(Self {
             ipv6,
             media_only,
@@ -344,6 +345,7 @@ impl<'a> DeserializeBare<'a> for Config<'a> {
         } else {
             None
         };
+
         Ok(Self {
             default_p2p_contacts,
             preload_featured_stickers,
@@ -439,6 +441,7 @@ impl<'a> DeserializeBare<'a> for NearestDc<'a> {
         let country = Deserialize::read(reader)?;
         let this_dc = Deserialize::read(reader)?;
         let nearest_dc = Deserialize::read(reader)?;
+
         Ok(Self {
             country,
             this_dc,
@@ -520,6 +523,7 @@ impl<'a> DeserializeBare<'a> for ReactionEmoji<'a> {
 
     fn read_bare(reader: &mut Reader<'a>) -> Result<Self, TlError> {
         let emoticon = Deserialize::read(reader)?;
+
         Ok(Self { emoticon })
     }
 }
@@ -561,6 +565,7 @@ impl DeserializeBare<'_> for ReactionCustomEmoji {
 
     fn read_bare(reader: &mut Reader<'_>) -> Result<Self, TlError> {
         let document_id = Deserialize::read(reader)?;
+
         Ok(Self { document_id })
     }
 }
@@ -641,6 +646,7 @@ impl<'a> DeserializeBare<'a> for CdnPublicKey<'a> {
     fn read_bare(reader: &mut Reader<'a>) -> Result<Self, TlError> {
         let dc_id = Deserialize::read(reader)?;
         let public_key = Deserialize::read(reader)?;
+
         Ok(Self { dc_id, public_key })
     }
 }
@@ -682,6 +688,7 @@ impl<'a> DeserializeBare<'a> for CdnConfig<'a> {
 
     fn read_bare(reader: &mut Reader<'a>) -> Result<Self, TlError> {
         let public_keys = Deserialize::read(reader)?;
+
         Ok(Self { public_keys })
     }
 }
@@ -726,6 +733,7 @@ impl<'a> DeserializeBare<'a> for InputClientProxy<'a> {
     fn read_bare(reader: &mut Reader<'a>) -> Result<Self, TlError> {
         let address = Deserialize::read(reader)?;
         let port = Deserialize::read(reader)?;
+
         Ok(Self { address, port })
     }
 }
@@ -803,6 +811,7 @@ impl DeserializeBare<'_> for JsonBool {
 
     fn read_bare(reader: &mut Reader<'_>) -> Result<Self, TlError> {
         let value = Deserialize::read(reader)?;
+
         Ok(Self { value })
     }
 }
@@ -844,6 +853,7 @@ impl DeserializeBare<'_> for JsonNumber {
 
     fn read_bare(reader: &mut Reader<'_>) -> Result<Self, TlError> {
         let value = Deserialize::read(reader)?;
+
         Ok(Self { value })
     }
 }
@@ -885,6 +895,7 @@ impl<'a> DeserializeBare<'a> for JsonString<'a> {
 
     fn read_bare(reader: &mut Reader<'a>) -> Result<Self, TlError> {
         let value = Deserialize::read(reader)?;
+
         Ok(Self { value })
     }
 }
@@ -926,6 +937,7 @@ impl<'a> DeserializeBare<'a> for JsonArray<'a> {
 
     fn read_bare(reader: &mut Reader<'a>) -> Result<Self, TlError> {
         let value = Deserialize::read(reader)?;
+
         Ok(Self { value })
     }
 }
@@ -967,6 +979,7 @@ impl<'a> DeserializeBare<'a> for JsonObject<'a> {
 
     fn read_bare(reader: &mut Reader<'a>) -> Result<Self, TlError> {
         let value = Deserialize::read(reader)?;
+
         Ok(Self { value })
     }
 }
@@ -1011,6 +1024,7 @@ impl<'a> DeserializeBare<'a> for JsonObjectValue<'a> {
     fn read_bare(reader: &mut Reader<'a>) -> Result<Self, TlError> {
         let key = Deserialize::read(reader)?;
         let value = Deserialize::read(reader)?;
+
         Ok(Self { key, value })
     }
 }
@@ -1055,6 +1069,7 @@ impl DeserializeBare<'_> for MessageRange {
     fn read_bare(reader: &mut Reader<'_>) -> Result<Self, TlError> {
         let min_id = Deserialize::read(reader)?;
         let max_id = Deserialize::read(reader)?;
+
         Ok(Self { min_id, max_id })
     }
 }
@@ -1144,6 +1159,7 @@ impl DeserializeBare<'_> for UpdateChannelTooLong {
         } else {
             None
         };
+
         Ok(Self { channel_id, pts })
     }
 }
@@ -1191,6 +1207,7 @@ impl<'a> DeserializeBare<'a> for UpdateDeleteMessages<'a> {
         let messages = Deserialize::read(reader)?;
         let pts = Deserialize::read(reader)?;
         let pts_count = Deserialize::read(reader)?;
+
         Ok(Self {
             messages,
             pts,
@@ -1245,6 +1262,7 @@ impl<'a> DeserializeBare<'a> for UpdateDeleteChannelMessages<'a> {
         let messages = Deserialize::read(reader)?;
         let pts = Deserialize::read(reader)?;
         let pts_count = Deserialize::read(reader)?;
+
         Ok(Self {
             channel_id,
             messages,
@@ -1327,6 +1345,7 @@ impl<'a> DeserializeBare<'a> for UpdateDcOptions<'a> {
 
     fn read_bare(reader: &mut Reader<'a>) -> Result<Self, TlError> {
         let dc_options = Deserialize::read(reader)?;
+
         Ok(Self { dc_options })
     }
 }
@@ -1481,6 +1500,7 @@ impl<'a> DeserializeBare<'a> for ChannelMessagesFilter<'a> {
         let flags = reader.u32()?;
         let exclude_new_messages = flags & 1 << 1 != 0;
         let ranges = Deserialize::read(reader)?;
+
         Ok(Self {
             exclude_new_messages,
             ranges,
@@ -1531,6 +1551,7 @@ impl<'a> DeserializeBare<'a> for FileHash<'a> {
         let offset = Deserialize::read(reader)?;
         let limit = Deserialize::read(reader)?;
         let hash = Deserialize::read(reader)?;
+
         Ok(Self {
             offset,
             limit,
@@ -1579,6 +1600,7 @@ impl<'a> DeserializeBare<'a> for InvokeAfterMsg<'a> {
     fn read_bare(reader: &mut Reader<'a>) -> Result<Self, TlError> {
         let msg_id = Deserialize::read(reader)?;
         let query = reader.rest();
+
         Ok(Self { msg_id, query })
     }
 }
@@ -1623,6 +1645,7 @@ impl<'a> DeserializeBare<'a> for InvokeAfterMsgs<'a> {
     fn read_bare(reader: &mut Reader<'a>) -> Result<Self, TlError> {
         let msg_ids = Deserialize::read(reader)?;
         let query = reader.rest();
+
         Ok(Self { msg_ids, query })
     }
 }
@@ -1707,6 +1730,7 @@ impl<'a> DeserializeBare<'a> for InitConnection<'a> {
             None
         };
         let query = reader.rest();
+
         Ok(Self {
             api_id,
             device_model,
@@ -1762,6 +1786,7 @@ impl<'a> DeserializeBare<'a> for InvokeWithLayer<'a> {
     fn read_bare(reader: &mut Reader<'a>) -> Result<Self, TlError> {
         let layer = Deserialize::read(reader)?;
         let query = reader.rest();
+
         Ok(Self { layer, query })
     }
 }
@@ -1803,6 +1828,7 @@ impl<'a> DeserializeBare<'a> for InvokeWithoutUpdates<'a> {
 
     fn read_bare(reader: &mut Reader<'a>) -> Result<Self, TlError> {
         let query = reader.rest();
+
         Ok(Self { query })
     }
 }
@@ -1847,6 +1873,7 @@ impl<'a> DeserializeBare<'a> for InvokeWithMessagesRange<'a> {
     fn read_bare(reader: &mut Reader<'a>) -> Result<Self, TlError> {
         let range = Deserialize::read(reader)?;
         let query = reader.rest();
+
         Ok(Self { range, query })
     }
 }
@@ -1891,6 +1918,7 @@ impl<'a> DeserializeBare<'a> for InvokeWithTakeout<'a> {
     fn read_bare(reader: &mut Reader<'a>) -> Result<Self, TlError> {
         let takeout_id = Deserialize::read(reader)?;
         let query = reader.rest();
+
         Ok(Self { takeout_id, query })
     }
 }
@@ -1935,6 +1963,7 @@ impl<'a> DeserializeBare<'a> for InvokeWithBusinessConnection<'a> {
     fn read_bare(reader: &mut Reader<'a>) -> Result<Self, TlError> {
         let connection_id = Deserialize::read(reader)?;
         let query = reader.rest();
+
         Ok(Self {
             connection_id,
             query,
@@ -1985,6 +2014,7 @@ impl<'a> DeserializeBare<'a> for InvokeWithGooglePlayIntegrity<'a> {
         let nonce = Deserialize::read(reader)?;
         let token = Deserialize::read(reader)?;
         let query = reader.rest();
+
         Ok(Self {
             nonce,
             token,
@@ -2036,6 +2066,7 @@ impl<'a> DeserializeBare<'a> for InvokeWithApnsSecret<'a> {
         let nonce = Deserialize::read(reader)?;
         let secret = Deserialize::read(reader)?;
         let query = reader.rest();
+
         Ok(Self {
             nonce,
             secret,
@@ -2084,6 +2115,7 @@ impl<'a> DeserializeBare<'a> for InvokeWithReCaptcha<'a> {
     fn read_bare(reader: &mut Reader<'a>) -> Result<Self, TlError> {
         let token = Deserialize::read(reader)?;
         let query = reader.rest();
+
         Ok(Self { token, query })
     }
 }
@@ -2134,6 +2166,7 @@ impl<'a> Deserialize<'a> for AnyChannelMessagesFilter<'a> {
             ChannelMessagesFilter::ID => {
                 ChannelMessagesFilter::read(reader).map(Self::ChannelMessagesFilter)
             }
+
             id => Err(TlError::UnexpectedId { id }),
         }
     }
@@ -2190,6 +2223,7 @@ impl<'a> Deserialize<'a> for JsonValue<'a> {
             JsonString::ID => JsonString::read(reader).map(Self::JsonString),
             JsonArray::ID => JsonArray::read(reader).map(Self::JsonArray),
             JsonObject::ID => JsonObject::read(reader).map(Self::JsonObject),
+
             id => Err(TlError::UnexpectedId { id }),
         }
     }
@@ -2264,6 +2298,7 @@ impl<'a> Deserialize<'a> for Reaction<'a> {
                 ReactionCustomEmoji::read(reader).map(Self::ReactionCustomEmoji)
             }
             ReactionPaid::ID => ReactionPaid::read(reader).map(Self::ReactionPaid),
+
             id => Err(TlError::UnexpectedId { id }),
         }
     }
@@ -2292,9 +2327,9 @@ impl<'a> From<ReactionPaid> for Reaction<'a> {
         Self::ReactionPaid(value)
     }
 }
-
 /// Types and methods of the namespace `auth`.
 pub mod auth {
+
     use crate::{
         Deserialize, DeserializeBare, Error as TlError, Reader, Serialize, SerializeBare, Writer,
     };
@@ -2320,6 +2355,7 @@ pub mod auth {
         fn read_bare(reader: &mut Reader<'a>) -> Result<Self, TlError> {
             let id = Deserialize::read(reader)?;
             let bytes = Deserialize::read(reader)?;
+
             Ok(Self { id, bytes })
         }
     }
@@ -2370,6 +2406,7 @@ pub mod auth {
             } else {
                 None
             };
+
             Ok(Self { future_auth_token })
         }
     }
@@ -2420,6 +2457,7 @@ pub mod auth {
             let nonce = Deserialize::read(reader)?;
             let expires_at = Deserialize::read(reader)?;
             let encrypted_message = Deserialize::read(reader)?;
+
             Ok(Self {
                 perm_auth_key_id,
                 nonce,
@@ -2466,6 +2504,7 @@ pub mod auth {
 
         fn read_bare(reader: &mut Reader<'a>) -> Result<Self, TlError> {
             let except_auth_keys = Deserialize::read(reader)?;
+
             Ok(Self { except_auth_keys })
         }
     }
@@ -2507,6 +2546,7 @@ pub mod auth {
 
         fn read_bare(reader: &mut Reader<'_>) -> Result<Self, TlError> {
             let dc_id = Deserialize::read(reader)?;
+
             Ok(Self { dc_id })
         }
     }
@@ -2551,6 +2591,7 @@ pub mod auth {
         fn read_bare(reader: &mut Reader<'a>) -> Result<Self, TlError> {
             let id = Deserialize::read(reader)?;
             let bytes = Deserialize::read(reader)?;
+
             Ok(Self { id, bytes })
         }
     }
@@ -2612,6 +2653,7 @@ pub mod auth {
 }
 /// Types and methods of the namespace `help`.
 pub mod help {
+
     use crate::{
         Deserialize, DeserializeBare, Error as TlError, Reader, Serialize, SerializeBare, Writer,
     };
@@ -2637,6 +2679,7 @@ pub mod help {
         fn read_bare(reader: &mut Reader<'a>) -> Result<Self, TlError> {
             let hash = Deserialize::read(reader)?;
             let config = Deserialize::read(reader)?;
+
             Ok(Self { hash, config })
         }
     }
@@ -2822,6 +2865,7 @@ pub mod help {
 
         fn read_bare(reader: &mut Reader<'_>) -> Result<Self, TlError> {
             let hash = Deserialize::read(reader)?;
+
             Ok(Self { hash })
         }
     }
@@ -2870,6 +2914,7 @@ pub mod help {
                 AppConfigNotModified::ID => {
                     AppConfigNotModified::read(reader).map(Self::AppConfigNotModified)
                 }
+
                 id => Err(TlError::UnexpectedId { id }),
             }
         }
@@ -2889,6 +2934,7 @@ pub mod help {
 }
 /// Types and methods of the namespace `messages`.
 pub mod messages {
+
     use crate::{
         Deserialize, DeserializeBare, Error as TlError, Reader, Serialize, SerializeBare, Writer,
     };
@@ -2914,6 +2960,7 @@ pub mod messages {
         fn read_bare(reader: &mut Reader<'_>) -> Result<Self, TlError> {
             let pts = Deserialize::read(reader)?;
             let pts_count = Deserialize::read(reader)?;
+
             Ok(Self { pts, pts_count })
         }
     }
@@ -2961,6 +3008,7 @@ pub mod messages {
             let pts = Deserialize::read(reader)?;
             let pts_count = Deserialize::read(reader)?;
             let offset = Deserialize::read(reader)?;
+
             Ok(Self {
                 pts,
                 pts_count,
@@ -3015,6 +3063,7 @@ pub mod messages {
             let pts_count = Deserialize::read(reader)?;
             let offset = Deserialize::read(reader)?;
             let messages = Deserialize::read(reader)?;
+
             Ok(Self {
                 pts,
                 pts_count,
@@ -3045,6 +3094,7 @@ pub mod messages {
 }
 /// Types and methods of the namespace `updates`.
 pub mod updates {
+
     use crate::{
         Deserialize, DeserializeBare, Error as TlError, Reader, Serialize, SerializeBare, Writer,
     };
@@ -3079,6 +3129,7 @@ pub mod updates {
             let date = Deserialize::read(reader)?;
             let seq = Deserialize::read(reader)?;
             let unread_count = Deserialize::read(reader)?;
+
             Ok(Self {
                 pts,
                 qts,
@@ -3129,6 +3180,7 @@ pub mod updates {
         fn read_bare(reader: &mut Reader<'_>) -> Result<Self, TlError> {
             let date = Deserialize::read(reader)?;
             let seq = Deserialize::read(reader)?;
+
             Ok(Self { date, seq })
         }
     }
@@ -3170,6 +3222,7 @@ pub mod updates {
 
         fn read_bare(reader: &mut Reader<'_>) -> Result<Self, TlError> {
             let pts = Deserialize::read(reader)?;
+
             Ok(Self { pts })
         }
     }
@@ -3225,6 +3278,7 @@ pub mod updates {
             } else {
                 None
             };
+
             Ok(Self {
                 r#final,
                 pts,
@@ -3344,6 +3398,7 @@ pub mod updates {
             } else {
                 None
             };
+
             Ok(Self {
                 pts,
                 pts_limit,
@@ -3376,6 +3431,7 @@ pub mod updates {
 }
 /// Types and methods of the namespace `upload`.
 pub mod upload {
+
     use crate::{
         Deserialize, DeserializeBare, Error as TlError, Reader, Serialize, SerializeBare, Writer,
     };
@@ -3410,6 +3466,7 @@ pub mod upload {
             let encryption_key = Deserialize::read(reader)?;
             let encryption_iv = Deserialize::read(reader)?;
             let file_hashes = Deserialize::read(reader)?;
+
             Ok(Self {
                 dc_id,
                 file_token,
@@ -3457,6 +3514,7 @@ pub mod upload {
 
         fn read_bare(reader: &mut Reader<'a>) -> Result<Self, TlError> {
             let bytes = Deserialize::read(reader)?;
+
             Ok(Self { bytes })
         }
     }
@@ -3498,6 +3556,7 @@ pub mod upload {
 
         fn read_bare(reader: &mut Reader<'a>) -> Result<Self, TlError> {
             let request_token = Deserialize::read(reader)?;
+
             Ok(Self { request_token })
         }
     }
@@ -3545,6 +3604,7 @@ pub mod upload {
             let file_token = Deserialize::read(reader)?;
             let offset = Deserialize::read(reader)?;
             let limit = Deserialize::read(reader)?;
+
             Ok(Self {
                 file_token,
                 offset,
@@ -3593,6 +3653,7 @@ pub mod upload {
         fn read_bare(reader: &mut Reader<'a>) -> Result<Self, TlError> {
             let file_token = Deserialize::read(reader)?;
             let request_token = Deserialize::read(reader)?;
+
             Ok(Self {
                 file_token,
                 request_token,
@@ -3640,6 +3701,7 @@ pub mod upload {
         fn read_bare(reader: &mut Reader<'a>) -> Result<Self, TlError> {
             let file_token = Deserialize::read(reader)?;
             let offset = Deserialize::read(reader)?;
+
             Ok(Self { file_token, offset })
         }
     }
@@ -3688,6 +3750,7 @@ pub mod upload {
                 CdnFileReuploadNeeded::ID => {
                     CdnFileReuploadNeeded::read(reader).map(Self::CdnFileReuploadNeeded)
                 }
+
                 id => Err(TlError::UnexpectedId { id }),
             }
         }
@@ -3705,6 +3768,7 @@ pub mod upload {
         }
     }
 }
+
 /// Returns the schema's name of a constructor or method.
 #[must_use]
 pub const fn name(id: u32) -> Option<&'static str> {
@@ -3777,6 +3841,7 @@ pub const fn name(id: u32) -> Option<&'static str> {
         0x395f_69da => "upload.getCdnFile",
         0x9b27_54a8 => "upload.reuploadCdnFile",
         0x91dc_3f31 => "upload.getCdnFileHashes",
+
         _ => return None,
     })
 }

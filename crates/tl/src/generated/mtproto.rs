@@ -74,6 +74,7 @@ impl<'a> DeserializeBare<'a> for Error<'a> {
     fn read_bare(reader: &mut Reader<'a>) -> Result<Self, TlError> {
         let code = Deserialize::read(reader)?;
         let text = Deserialize::read(reader)?;
+
         Ok(Self { code, text })
     }
 }
@@ -124,6 +125,7 @@ impl<'a> DeserializeBare<'a> for ResPq<'a> {
         let server_nonce = Deserialize::read(reader)?;
         let pq = Deserialize::read(reader)?;
         let server_public_key_fingerprints = Deserialize::read(reader)?;
+
         Ok(Self {
             nonce,
             server_nonce,
@@ -198,6 +200,7 @@ impl<'a> DeserializeBare<'a> for PQInnerData<'a> {
         let nonce = Deserialize::read(reader)?;
         let server_nonce = Deserialize::read(reader)?;
         let new_nonce = Deserialize::read(reader)?;
+
         Ok(Self {
             pq,
             p,
@@ -278,6 +281,7 @@ impl<'a> DeserializeBare<'a> for PQInnerDataDc<'a> {
         let server_nonce = Deserialize::read(reader)?;
         let new_nonce = Deserialize::read(reader)?;
         let dc = Deserialize::read(reader)?;
+
         Ok(Self {
             pq,
             p,
@@ -359,6 +363,7 @@ impl<'a> DeserializeBare<'a> for PQInnerDataTemp<'a> {
         let server_nonce = Deserialize::read(reader)?;
         let new_nonce = Deserialize::read(reader)?;
         let expires_in = Deserialize::read(reader)?;
+
         Ok(Self {
             pq,
             p,
@@ -444,6 +449,7 @@ impl<'a> DeserializeBare<'a> for PQInnerDataTempDc<'a> {
         let new_nonce = Deserialize::read(reader)?;
         let dc = Deserialize::read(reader)?;
         let expires_in = Deserialize::read(reader)?;
+
         Ok(Self {
             pq,
             p,
@@ -506,6 +512,7 @@ impl DeserializeBare<'_> for BindAuthKeyInner {
         let perm_auth_key_id = Deserialize::read(reader)?;
         let temp_session_id = Deserialize::read(reader)?;
         let expires_at = Deserialize::read(reader)?;
+
         Ok(Self {
             nonce,
             temp_auth_key_id,
@@ -559,6 +566,7 @@ impl DeserializeBare<'_> for ServerDhParamsFail {
         let nonce = Deserialize::read(reader)?;
         let server_nonce = Deserialize::read(reader)?;
         let new_nonce_hash = Deserialize::read(reader)?;
+
         Ok(Self {
             nonce,
             server_nonce,
@@ -610,6 +618,7 @@ impl<'a> DeserializeBare<'a> for ServerDhParamsOk<'a> {
         let nonce = Deserialize::read(reader)?;
         let server_nonce = Deserialize::read(reader)?;
         let encrypted_answer = Deserialize::read(reader)?;
+
         Ok(Self {
             nonce,
             server_nonce,
@@ -670,6 +679,7 @@ impl<'a> DeserializeBare<'a> for ServerDhInnerData<'a> {
         let dh_prime = Deserialize::read(reader)?;
         let g_a = Deserialize::read(reader)?;
         let server_time = Deserialize::read(reader)?;
+
         Ok(Self {
             nonce,
             server_nonce,
@@ -727,6 +737,7 @@ impl<'a> DeserializeBare<'a> for ClientDhInnerData<'a> {
         let server_nonce = Deserialize::read(reader)?;
         let retry_id = Deserialize::read(reader)?;
         let g_b = Deserialize::read(reader)?;
+
         Ok(Self {
             nonce,
             server_nonce,
@@ -779,6 +790,7 @@ impl DeserializeBare<'_> for DhGenOk {
         let nonce = Deserialize::read(reader)?;
         let server_nonce = Deserialize::read(reader)?;
         let new_nonce_hash1 = Deserialize::read(reader)?;
+
         Ok(Self {
             nonce,
             server_nonce,
@@ -830,6 +842,7 @@ impl DeserializeBare<'_> for DhGenRetry {
         let nonce = Deserialize::read(reader)?;
         let server_nonce = Deserialize::read(reader)?;
         let new_nonce_hash2 = Deserialize::read(reader)?;
+
         Ok(Self {
             nonce,
             server_nonce,
@@ -881,6 +894,7 @@ impl DeserializeBare<'_> for DhGenFail {
         let nonce = Deserialize::read(reader)?;
         let server_nonce = Deserialize::read(reader)?;
         let new_nonce_hash3 = Deserialize::read(reader)?;
+
         Ok(Self {
             nonce,
             server_nonce,
@@ -929,6 +943,7 @@ impl<'a> DeserializeBare<'a> for RsaPublicKey<'a> {
     fn read_bare(reader: &mut Reader<'a>) -> Result<Self, TlError> {
         let n = Deserialize::read(reader)?;
         let e = Deserialize::read(reader)?;
+
         Ok(Self { n, e })
     }
 }
@@ -944,8 +959,8 @@ impl<'a> Deserialize<'a> for RsaPublicKey<'a> {
         Self::read_bare(reader)
     }
 }
-
 pub use crate::message::Message;
+
 /// `msg_container#73f1f8dc messages:vector<message> = MessageContainer`
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 pub struct MsgContainer<'a> {
@@ -964,6 +979,7 @@ impl<'a> DeserializeBare<'a> for MsgContainer<'a> {
 
     fn read_bare(reader: &mut Reader<'a>) -> Result<Self, TlError> {
         let messages = reader.bare_vector(crate::limits::CONTAINER_MESSAGES_MAX)?;
+
         Ok(Self { messages })
     }
 }
@@ -1005,6 +1021,7 @@ impl<'a> DeserializeBare<'a> for MsgCopy<'a> {
 
     fn read_bare(reader: &mut Reader<'a>) -> Result<Self, TlError> {
         let orig_message = Deserialize::read(reader)?;
+
         Ok(Self { orig_message })
     }
 }
@@ -1046,6 +1063,7 @@ impl<'a> DeserializeBare<'a> for GzipPacked<'a> {
 
     fn read_bare(reader: &mut Reader<'a>) -> Result<Self, TlError> {
         let packed_data = Deserialize::read(reader)?;
+
         Ok(Self { packed_data })
     }
 }
@@ -1090,6 +1108,7 @@ impl<'a> DeserializeBare<'a> for RpcResult<'a> {
     fn read_bare(reader: &mut Reader<'a>) -> Result<Self, TlError> {
         let req_msg_id = Deserialize::read(reader)?;
         let result = reader.rest();
+
         Ok(Self { req_msg_id, result })
     }
 }
@@ -1134,6 +1153,7 @@ impl<'a> DeserializeBare<'a> for RpcError<'a> {
     fn read_bare(reader: &mut Reader<'a>) -> Result<Self, TlError> {
         let error_code = Deserialize::read(reader)?;
         let error_message = Deserialize::read(reader)?;
+
         Ok(Self {
             error_code,
             error_message,
@@ -1256,6 +1276,7 @@ impl DeserializeBare<'_> for RpcAnswerDropped {
         let msg_id = Deserialize::read(reader)?;
         let seq_no = Deserialize::read(reader)?;
         let bytes = Deserialize::read(reader)?;
+
         Ok(Self {
             msg_id,
             seq_no,
@@ -1301,6 +1322,7 @@ impl<'a> DeserializeBare<'a> for MsgsAck<'a> {
 
     fn read_bare(reader: &mut Reader<'a>) -> Result<Self, TlError> {
         let msg_ids = reader.vector(crate::limits::MSG_IDS_MAX)?;
+
         Ok(Self { msg_ids })
     }
 }
@@ -1348,6 +1370,7 @@ impl DeserializeBare<'_> for BadMsgNotification {
         let bad_msg_id = Deserialize::read(reader)?;
         let bad_msg_seqno = Deserialize::read(reader)?;
         let error_code = Deserialize::read(reader)?;
+
         Ok(Self {
             bad_msg_id,
             bad_msg_seqno,
@@ -1402,6 +1425,7 @@ impl DeserializeBare<'_> for BadServerSalt {
         let bad_msg_seqno = Deserialize::read(reader)?;
         let error_code = Deserialize::read(reader)?;
         let new_server_salt = Deserialize::read(reader)?;
+
         Ok(Self {
             bad_msg_id,
             bad_msg_seqno,
@@ -1448,6 +1472,7 @@ impl<'a> DeserializeBare<'a> for MsgsStateReq<'a> {
 
     fn read_bare(reader: &mut Reader<'a>) -> Result<Self, TlError> {
         let msg_ids = reader.vector(crate::limits::MSG_IDS_MAX)?;
+
         Ok(Self { msg_ids })
     }
 }
@@ -1492,6 +1517,7 @@ impl<'a> DeserializeBare<'a> for MsgsStateInfo<'a> {
     fn read_bare(reader: &mut Reader<'a>) -> Result<Self, TlError> {
         let req_msg_id = Deserialize::read(reader)?;
         let info = Deserialize::read(reader)?;
+
         Ok(Self { req_msg_id, info })
     }
 }
@@ -1536,6 +1562,7 @@ impl<'a> DeserializeBare<'a> for MsgsAllInfo<'a> {
     fn read_bare(reader: &mut Reader<'a>) -> Result<Self, TlError> {
         let msg_ids = reader.vector(crate::limits::MSG_IDS_MAX)?;
         let info = Deserialize::read(reader)?;
+
         Ok(Self { msg_ids, info })
     }
 }
@@ -1586,6 +1613,7 @@ impl DeserializeBare<'_> for MsgDetailedInfo {
         let answer_msg_id = Deserialize::read(reader)?;
         let bytes = Deserialize::read(reader)?;
         let status = Deserialize::read(reader)?;
+
         Ok(Self {
             msg_id,
             answer_msg_id,
@@ -1638,6 +1666,7 @@ impl DeserializeBare<'_> for MsgNewDetailedInfo {
         let answer_msg_id = Deserialize::read(reader)?;
         let bytes = Deserialize::read(reader)?;
         let status = Deserialize::read(reader)?;
+
         Ok(Self {
             answer_msg_id,
             bytes,
@@ -1683,6 +1712,7 @@ impl<'a> DeserializeBare<'a> for MsgResendReq<'a> {
 
     fn read_bare(reader: &mut Reader<'a>) -> Result<Self, TlError> {
         let msg_ids = reader.vector(crate::limits::MSG_IDS_MAX)?;
+
         Ok(Self { msg_ids })
     }
 }
@@ -1724,6 +1754,7 @@ impl<'a> DeserializeBare<'a> for MsgResendAnsReq<'a> {
 
     fn read_bare(reader: &mut Reader<'a>) -> Result<Self, TlError> {
         let msg_ids = reader.vector(crate::limits::MSG_IDS_MAX)?;
+
         Ok(Self { msg_ids })
     }
 }
@@ -1771,6 +1802,7 @@ impl DeserializeBare<'_> for FutureSalt {
         let valid_since = Deserialize::read(reader)?;
         let valid_until = Deserialize::read(reader)?;
         let salt = Deserialize::read(reader)?;
+
         Ok(Self {
             valid_since,
             valid_until,
@@ -1822,6 +1854,7 @@ impl<'a> DeserializeBare<'a> for FutureSalts<'a> {
         let req_msg_id = Deserialize::read(reader)?;
         let now = Deserialize::read(reader)?;
         let salts = reader.bare_vector(usize::MAX)?;
+
         Ok(Self {
             req_msg_id,
             now,
@@ -1870,6 +1903,7 @@ impl DeserializeBare<'_> for Pong {
     fn read_bare(reader: &mut Reader<'_>) -> Result<Self, TlError> {
         let msg_id = Deserialize::read(reader)?;
         let ping_id = Deserialize::read(reader)?;
+
         Ok(Self { msg_id, ping_id })
     }
 }
@@ -1911,6 +1945,7 @@ impl DeserializeBare<'_> for DestroySessionOk {
 
     fn read_bare(reader: &mut Reader<'_>) -> Result<Self, TlError> {
         let session_id = Deserialize::read(reader)?;
+
         Ok(Self { session_id })
     }
 }
@@ -1952,6 +1987,7 @@ impl DeserializeBare<'_> for DestroySessionNone {
 
     fn read_bare(reader: &mut Reader<'_>) -> Result<Self, TlError> {
         let session_id = Deserialize::read(reader)?;
+
         Ok(Self { session_id })
     }
 }
@@ -1999,6 +2035,7 @@ impl DeserializeBare<'_> for NewSessionCreated {
         let first_msg_id = Deserialize::read(reader)?;
         let unique_id = Deserialize::read(reader)?;
         let server_salt = Deserialize::read(reader)?;
+
         Ok(Self {
             first_msg_id,
             unique_id,
@@ -2050,6 +2087,7 @@ impl DeserializeBare<'_> for HttpWait {
         let max_delay = Deserialize::read(reader)?;
         let wait_after = Deserialize::read(reader)?;
         let max_wait = Deserialize::read(reader)?;
+
         Ok(Self {
             max_delay,
             wait_after,
@@ -2206,6 +2244,7 @@ impl DeserializeBare<'_> for IpPort {
     fn read_bare(reader: &mut Reader<'_>) -> Result<Self, TlError> {
         let ipv4 = Deserialize::read(reader)?;
         let port = Deserialize::read(reader)?;
+
         Ok(Self { ipv4, port })
     }
 }
@@ -2253,6 +2292,7 @@ impl<'a> DeserializeBare<'a> for IpPortSecret<'a> {
         let ipv4 = Deserialize::read(reader)?;
         let port = Deserialize::read(reader)?;
         let secret = Deserialize::read(reader)?;
+
         Ok(Self { ipv4, port, secret })
     }
 }
@@ -2300,6 +2340,7 @@ impl<'a> DeserializeBare<'a> for AccessPointRule<'a> {
         let phone_prefix_rules = Deserialize::read(reader)?;
         let dc_id = Deserialize::read(reader)?;
         let ips = reader.bare_vector(usize::MAX)?;
+
         Ok(Self {
             phone_prefix_rules,
             dc_id,
@@ -2345,6 +2386,7 @@ impl DeserializeBare<'_> for ReqPq {
 
     fn read_bare(reader: &mut Reader<'_>) -> Result<Self, TlError> {
         let nonce = Deserialize::read(reader)?;
+
         Ok(Self { nonce })
     }
 }
@@ -2386,6 +2428,7 @@ impl DeserializeBare<'_> for ReqPqMulti {
 
     fn read_bare(reader: &mut Reader<'_>) -> Result<Self, TlError> {
         let nonce = Deserialize::read(reader)?;
+
         Ok(Self { nonce })
     }
 }
@@ -2442,6 +2485,7 @@ impl<'a> DeserializeBare<'a> for ReqDhParams<'a> {
         let q = Deserialize::read(reader)?;
         let public_key_fingerprint = Deserialize::read(reader)?;
         let encrypted_data = Deserialize::read(reader)?;
+
         Ok(Self {
             nonce,
             server_nonce,
@@ -2496,6 +2540,7 @@ impl<'a> DeserializeBare<'a> for SetClientDhParams<'a> {
         let nonce = Deserialize::read(reader)?;
         let server_nonce = Deserialize::read(reader)?;
         let encrypted_data = Deserialize::read(reader)?;
+
         Ok(Self {
             nonce,
             server_nonce,
@@ -2541,6 +2586,7 @@ impl DeserializeBare<'_> for RpcDropAnswer {
 
     fn read_bare(reader: &mut Reader<'_>) -> Result<Self, TlError> {
         let req_msg_id = Deserialize::read(reader)?;
+
         Ok(Self { req_msg_id })
     }
 }
@@ -2582,6 +2628,7 @@ impl DeserializeBare<'_> for GetFutureSalts {
 
     fn read_bare(reader: &mut Reader<'_>) -> Result<Self, TlError> {
         let num = Deserialize::read(reader)?;
+
         Ok(Self { num })
     }
 }
@@ -2623,6 +2670,7 @@ impl DeserializeBare<'_> for Ping {
 
     fn read_bare(reader: &mut Reader<'_>) -> Result<Self, TlError> {
         let ping_id = Deserialize::read(reader)?;
+
         Ok(Self { ping_id })
     }
 }
@@ -2667,6 +2715,7 @@ impl DeserializeBare<'_> for PingDelayDisconnect {
     fn read_bare(reader: &mut Reader<'_>) -> Result<Self, TlError> {
         let ping_id = Deserialize::read(reader)?;
         let disconnect_delay = Deserialize::read(reader)?;
+
         Ok(Self {
             ping_id,
             disconnect_delay,
@@ -2711,6 +2760,7 @@ impl DeserializeBare<'_> for DestroySession {
 
     fn read_bare(reader: &mut Reader<'_>) -> Result<Self, TlError> {
         let session_id = Deserialize::read(reader)?;
+
         Ok(Self { session_id })
     }
 }
@@ -2795,6 +2845,7 @@ impl Deserialize<'_> for AnyBadMsgNotification {
                 BadMsgNotification::read(reader).map(Self::BadMsgNotification)
             }
             BadServerSalt::ID => BadServerSalt::read(reader).map(Self::BadServerSalt),
+
             id => Err(TlError::UnexpectedId { id }),
         }
     }
@@ -2843,6 +2894,7 @@ impl Deserialize<'_> for DestroyAuthKeyRes {
             DestroyAuthKeyFail::ID => {
                 DestroyAuthKeyFail::read(reader).map(Self::DestroyAuthKeyFail)
             }
+
             id => Err(TlError::UnexpectedId { id }),
         }
     }
@@ -2891,6 +2943,7 @@ impl Deserialize<'_> for DestroySessionRes {
             DestroySessionNone::ID => {
                 DestroySessionNone::read(reader).map(Self::DestroySessionNone)
             }
+
             id => Err(TlError::UnexpectedId { id }),
         }
     }
@@ -2931,6 +2984,7 @@ impl<'a> Deserialize<'a> for AnyIpPort<'a> {
         match reader.peek_id().ok_or(TlError::UnexpectedEnd)? {
             IpPort::ID => IpPort::read(reader).map(Self::IpPort),
             IpPortSecret::ID => IpPortSecret::read(reader).map(Self::IpPortSecret),
+
             id => Err(TlError::UnexpectedId { id }),
         }
     }
@@ -2973,6 +3027,7 @@ impl Deserialize<'_> for AnyMsgDetailedInfo {
             MsgNewDetailedInfo::ID => {
                 MsgNewDetailedInfo::read(reader).map(Self::MsgNewDetailedInfo)
             }
+
             id => Err(TlError::UnexpectedId { id }),
         }
     }
@@ -3013,6 +3068,7 @@ impl<'a> Deserialize<'a> for AnyMsgResendReq<'a> {
         match reader.peek_id().ok_or(TlError::UnexpectedEnd)? {
             MsgResendReq::ID => MsgResendReq::read(reader).map(Self::MsgResendReq),
             MsgResendAnsReq::ID => MsgResendAnsReq::read(reader).map(Self::MsgResendAnsReq),
+
             id => Err(TlError::UnexpectedId { id }),
         }
     }
@@ -3061,6 +3117,7 @@ impl<'a> Deserialize<'a> for AnyPQInnerData<'a> {
             PQInnerDataDc::ID => PQInnerDataDc::read(reader).map(Self::PQInnerDataDc),
             PQInnerDataTemp::ID => PQInnerDataTemp::read(reader).map(Self::PQInnerDataTemp),
             PQInnerDataTempDc::ID => PQInnerDataTempDc::read(reader).map(Self::PQInnerDataTempDc),
+
             id => Err(TlError::UnexpectedId { id }),
         }
     }
@@ -3119,6 +3176,7 @@ impl Deserialize<'_> for AnyRpcDropAnswer {
                 RpcAnswerDroppedRunning::read(reader).map(Self::RpcAnswerDroppedRunning)
             }
             RpcAnswerDropped::ID => RpcAnswerDropped::read(reader).map(Self::RpcAnswerDropped),
+
             id => Err(TlError::UnexpectedId { id }),
         }
     }
@@ -3167,6 +3225,7 @@ impl<'a> Deserialize<'a> for ServerDhParams<'a> {
                 ServerDhParamsFail::read(reader).map(Self::ServerDhParamsFail)
             }
             ServerDhParamsOk::ID => ServerDhParamsOk::read(reader).map(Self::ServerDhParamsOk),
+
             id => Err(TlError::UnexpectedId { id }),
         }
     }
@@ -3211,6 +3270,7 @@ impl Deserialize<'_> for SetClientDhParamsAnswer {
             DhGenOk::ID => DhGenOk::read(reader).map(Self::DhGenOk),
             DhGenRetry::ID => DhGenRetry::read(reader).map(Self::DhGenRetry),
             DhGenFail::ID => DhGenFail::read(reader).map(Self::DhGenFail),
+
             id => Err(TlError::UnexpectedId { id }),
         }
     }
@@ -3233,9 +3293,9 @@ impl From<DhGenFail> for SetClientDhParamsAnswer {
         Self::DhGenFail(value)
     }
 }
-
 /// Types and methods of the namespace `help`.
 pub mod help {
+
     use crate::{
         Deserialize, DeserializeBare, Error as TlError, Reader, Serialize, SerializeBare, Writer,
     };
@@ -3264,6 +3324,7 @@ pub mod help {
             let date = Deserialize::read(reader)?;
             let expires = Deserialize::read(reader)?;
             let rules = reader.bare_vector(usize::MAX)?;
+
             Ok(Self {
                 date,
                 expires,
@@ -3291,6 +3352,7 @@ pub mod help {
         }
     }
 }
+
 /// Returns the schema's name of a constructor or method.
 #[must_use]
 pub const fn name(id: u32) -> Option<&'static str> {
@@ -3352,6 +3414,7 @@ pub const fn name(id: u32) -> Option<&'static str> {
         0xf342_7b8c => "ping_delay_disconnect",
         0xe751_2126 => "destroy_session",
         0xd143_5160 => "destroy_auth_key",
+
         _ => return None,
     })
 }

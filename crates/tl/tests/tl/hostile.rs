@@ -34,6 +34,11 @@ fn a_vector_that_claims_more_than_is_there_is_refused_before_its_elements_are_re
         Vector::<i64>::from_bytes(&two_longs),
         Err(Error::UnexpectedEnd)
     );
+    assert_eq!(
+        Vector::<JsonValue<'_>>::from_bytes(&two_longs[..16]),
+        Err(Error::UnexpectedEnd),
+        "not what its first element gives"
+    );
     two_longs[4] = 2;
     assert_eq!(
         Vector::<i64>::from_bytes(&two_longs).map(|vector| vector.len()),
