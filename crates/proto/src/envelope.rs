@@ -12,8 +12,8 @@
 //!
 //! Source: <https://core.telegram.org/mtproto/description>.
 
+use heliogram_crypto::AuthKey;
 use heliogram_crypto::message::{self, Job};
-use heliogram_crypto::{AuthKey, Direction};
 use rand_core::CryptoRng;
 
 use crate::ids::{MsgId, Salt, SeqNo, SessionId};
@@ -62,7 +62,10 @@ impl<T> core::ops::Deref for Authentic<T> {
 
 /// What an envelope says of its message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[expect(clippy::exhaustive_structs, reason = "the layout is fixed by the protocol")]
+#[expect(
+    clippy::exhaustive_structs,
+    reason = "the layout is fixed by the protocol"
+)]
 pub struct Header {
     /// The salt that the sender used.
     pub salt: Salt,
@@ -76,7 +79,10 @@ pub struct Header {
 
 /// One message: a header and a body, whose length is a multiple of four.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[expect(clippy::exhaustive_structs, reason = "the layout is fixed by the protocol")]
+#[expect(
+    clippy::exhaustive_structs,
+    reason = "the layout is fixed by the protocol"
+)]
 pub struct Message<'a> {
     /// What the envelope says of it.
     pub header: Header,
@@ -132,7 +138,11 @@ pub fn open_batch<'a, S: Side>(
     for Sealed { key, envelope } in frames {
         match whole_blocks(key, envelope) {
             Ok(envelope) => {
-                jobs.push(Job { key, dir: <S::Peer as Side>::SENDS, envelope });
+                jobs.push(Job {
+                    key,
+                    dir: <S::Peer as Side>::SENDS,
+                    envelope,
+                });
                 out.push(Ok(NOT_YET));
             }
             Err(error) => out.push(Err(error)),
@@ -142,7 +152,9 @@ pub fn open_batch<'a, S: Side>(
     message::open_batch(&mut jobs, &mut hashes);
     let mut opened = jobs.into_iter().zip(hashes);
     for slot in out.iter_mut().skip(first).filter(|slot| slot.is_ok()) {
-        let Some((job, hash)) = opened.next() else { break };
+        let Some((job, hash)) = opened.next() else {
+            break;
+        };
         *slot = read(job.envelope, hash.ok().map(|hash| hash.quick_ack_token()));
     }
 }
@@ -191,7 +203,12 @@ pub fn seal_batch<S: Side>(
     rng: &mut dyn CryptoRng,
 ) -> Result<(), BadLength> {
     let (start, first_end) = (out.len(), ends.len());
-    out.reserve(messages.iter().map(|job| sealed_len(job.message.body.len())).sum());
+    out.reserve(
+        messages
+            .iter()
+            .map(|job| sealed_len(job.message.body.len()))
+            .sum(),
+    );
     for job in messages {
         if write(&job.message, out, rng).is_err() {
             out.truncate(start);
@@ -207,7 +224,11 @@ pub fn seal_batch<S: Side>(
         else {
             return Err(BadLength);
         };
-        jobs.push(Job { key: job.key, dir: S::SENDS, envelope });
+        jobs.push(Job {
+            key: job.key,
+            dir: S::SENDS,
+            envelope,
+        });
         rest = later;
     }
     message::seal_batch(&mut jobs).map_err(|_| BadLength)
@@ -235,19 +256,27 @@ pub const fn sealed_len(body_bytes: usize) -> usize {
 
 /// Cuts a frame to whole blocks, if it is long enough and names this key.
 fn whole_blocks<'a>(key: &AuthKey, envelope: &'a mut [u8]) -> Result<&'a mut [u8], Undecryptable> {
-    let blocks = envelope.len().checked_sub(CIPHERTEXT_AT).ok_or(Undecryptable)? / BLOCK_BYTES;
+    let blocks = envelope
+        .len()
+        .checked_sub(CIPHERTEXT_AT)
+        .ok_or(Undecryptable)?
+        / BLOCK_BYTES;
     if blocks * BLOCK_BYTES < CIPHERTEXT_BYTES_MIN
         || envelope.first_chunk() != Some(&key.id().0.to_le_bytes())
     {
         return Err(Undecryptable);
     }
-    envelope.get_mut(..CIPHERTEXT_AT + blocks * BLOCK_BYTES).ok_or(Undecryptable)
+    envelope
+        .get_mut(..CIPHERTEXT_AT + blocks * BLOCK_BYTES)
+        .ok_or(Undecryptable)
 }
 
 /// Reads what was decrypted, once `msg_key` was found right: `quick_ack` is the witness.
 fn read(envelope: &[u8], quick_ack: Option<u32>) -> Result<Opened<'_>, Undecryptable> {
     let plaintext = envelope.get(CIPHERTEXT_AT..).ok_or(Undecryptable)?;
-    let (header, rest) = plaintext.split_first_chunk::<HEADER_BYTES>().ok_or(Undecryptable)?;
+    let (header, rest) = plaintext
+        .split_first_chunk::<HEADER_BYTES>()
+        .ok_or(Undecryptable)?;
     let quick_ack = quick_ack.ok_or(Undecryptable)?;
     let [salt, session_id, msg_id, tail] = header.as_chunks::<8>().0 else {
         return Err(Undecryptable);
@@ -266,7 +295,10 @@ fn read(envelope: &[u8], quick_ack: Option<u32>) -> Result<Opened<'_>, Undecrypt
         seqno: SeqNo(seqno),
     };
     let body = rest.get(..length).ok_or(Undecryptable)?;
-    Ok(Opened { message: Authentic(Message { header, body }), quick_ack })
+    Ok(Opened {
+        message: Authentic(Message { header, body }),
+        quick_ack,
+    })
 }
 
 /// Appends the plaintext of an envelope, with room for the key's id and `msg_key` before it.

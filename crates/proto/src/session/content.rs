@@ -1,0 +1,127 @@
+//! What a session sends: kept small and unwritten until it is drained, so that most messages need no buffer of
+//! their own.
+
+use bytes::Bytes;
+use heliogram_tl::mtproto as tl;
+
+use crate::ids::{MsgId, Salt};
+use crate::session::incoming::RESULT;
+use crate::session::role::habits;
+use crate::side::Side;
+
+/// One message, without its numbers.
+#[derive(Clone, Debug)]
+pub(crate) enum Content {
+    /// `msgs_ack`.
+    Acks(Vec<MsgId>),
+    /// A client's call, under the number by which its owner knows it.
+    Call { call: u64, body: Bytes },
+    /// `new_session_created`.
+    NewSession {
+        first: MsgId,
+        unique_id: i64,
+        salt: Salt,
+    },
+    /// Taken out; only its place is left.
+    Nothing,
+    /// A service message that isn't acknowledged: a whole object.
+    Object { body: Bytes, is_answer: bool },
+    /// `pong`.
+    Pong { to: MsgId, ping_id: i64 },
+    /// `rpc_result` with a whole object, packed or not.
+    Result { to: MsgId, result: Bytes },
+}
+
+impl Content {
+    /// Returns the bytes of the written object.
+    pub(crate) const fn len(&self) -> usize {
+        match self {
+            Self::Acks(ids) => VECTOR_AT + 8 + 8 * ids.len(),
+            Self::Call { body, .. } | Self::Object { body, .. } => body.len(),
+            Self::NewSession { .. } => 28,
+            Self::Nothing => 0,
+            Self::Pong { .. } => 20,
+            Self::Result { result, .. } => 12 + result.len(),
+        }
+    }
+
+    /// Tells whether the receiver must acknowledge it.
+    pub(crate) const fn is_content_related(&self) -> bool {
+        match self {
+            Self::Call { .. } | Self::NewSession { .. } | Self::Result { .. } => true,
+            Self::Acks(_) | Self::Nothing | Self::Object { .. } | Self::Pong { .. } => false,
+        }
+    }
+
+    /// Returns the low two bits that its identifier has when `S` sends it.
+    pub(crate) const fn low_bits<S: Side>(&self) -> i64 {
+        match self {
+            Self::NewSession { .. }
+            | Self::Object {
+                is_answer: true, ..
+            }
+            | Self::Pong { .. }
+            | Self::Result { .. } => habits::<S>().low_bits_of_answer,
+            Self::Acks(_)
+            | Self::Call { .. }
+            | Self::Nothing
+            | Self::Object {
+                is_answer: false, ..
+            } => habits::<S>().low_bits_of_own,
+        }
+    }
+
+    /// Returns the call that it answers.
+    pub(crate) const fn answers(&self) -> Option<MsgId> {
+        match self {
+            Self::Result { to, .. } => Some(*to),
+            Self::Acks(_)
+            | Self::Call { .. }
+            | Self::NewSession { .. }
+            | Self::Nothing
+            | Self::Object { .. }
+            | Self::Pong { .. } => None,
+        }
+    }
+
+    /// Appends the object.
+    pub(crate) fn write(&self, out: &mut Vec<u8>) {
+        match self {
+            Self::Acks(ids) => {
+                out.extend_from_slice(&tl::MsgsAck::ID.to_le_bytes());
+                out.extend_from_slice(&VECTOR.to_le_bytes());
+                out.extend_from_slice(&u32::try_from(ids.len()).unwrap_or(0).to_le_bytes());
+                for id in ids {
+                    out.extend_from_slice(&id.0.to_le_bytes());
+                }
+            }
+            Self::Call { body, .. } | Self::Object { body, .. } => {
+                out.extend_from_slice(body);
+            }
+            Self::NewSession {
+                first,
+                unique_id,
+                salt,
+            } => {
+                out.extend_from_slice(&tl::NewSessionCreated::ID.to_le_bytes());
+                out.extend_from_slice(&first.0.to_le_bytes());
+                out.extend_from_slice(&unique_id.to_le_bytes());
+                out.extend_from_slice(&salt.0.to_le_bytes());
+            }
+            Self::Nothing => {}
+            Self::Pong { to, ping_id } => {
+                out.extend_from_slice(&tl::Pong::ID.to_le_bytes());
+                out.extend_from_slice(&to.0.to_le_bytes());
+                out.extend_from_slice(&ping_id.to_le_bytes());
+            }
+            Self::Result { to, result } => {
+                out.extend_from_slice(&RESULT.to_le_bytes());
+                out.extend_from_slice(&to.0.to_le_bytes());
+                out.extend_from_slice(result);
+            }
+        }
+    }
+}
+
+const VECTOR: u32 = 0x1cb5_c415;
+const VECTOR_AT: usize = 4;

@@ -1,0 +1,76 @@
+//! Calls of API methods: handed to the host once, answered by `rpc_result` once.
+
+use core::time::Duration;
+
+use bytes::Bytes;
+
+use crate::ids::MsgId;
+use crate::limits::{ACK_DELAY_MS_SERVER, CALLS_RUNNING_MAX, QUEUED_BYTES_MAX};
+use crate::session::content::Content;
+use crate::session::request::Request;
+use crate::session::server::{Effect, Running};
+use crate::session::{Received, Session};
+use crate::side::Server;
+
+impl Session<Server> {
+    pub(super) fn on_request(&mut self, request: Request, it: Received, out: &mut Vec<Effect>) {
+        if self.state.calls.len() >= CALLS_RUNNING_MAX
+            || self.outbox.queued_bytes() >= QUEUED_BYTES_MAX
+        {
+            self.answer_error(it.msg_id, Some(it.link), 420, "FLOOD_WAIT_1");
+            return;
+        }
+        let running = Running {
+            msg_id: it.msg_id,
+            link: Some(it.link),
+            since: it.now.mono,
+            acked: false,
+        };
+        let calls = &mut self.state.calls;
+        if calls.back().is_none_or(|last| last.msg_id < it.msg_id) {
+            calls.push_back(running);
+        } else {
+            let at = calls.partition_point(|call| call.msg_id < it.msg_id);
+            calls.insert(at, running);
+        }
+        if self.state.calls_due.is_none() {
+            let delay = Duration::from_millis(ACK_DELAY_MS_SERVER);
+            self.state.calls_due = Some(it.now.mono + delay);
+        }
+        out.push(Effect::Call {
+            msg_id: it.msg_id,
+            request,
+        });
+    }
+
+    /// Queues the answer to a call: a whole object, packed or not. Returns `false` if the call doesn't run.
+    pub(crate) fn reply(&mut self, to: MsgId, result: Bytes) -> bool {
+        let Some(call) = self.take_call(to) else {
+            return false;
+        };
+        self.outbox.push(call.link, Content::Result { to, result });
+        true
+    }
+
+    /// Takes a call out of those that run.
+    pub(super) fn take_call(&mut self, id: MsgId) -> Option<Running> {
+        let at = self.position_of(id)?;
+        let calls = &mut self.state.calls;
+        let call = if at == 0 {
+            calls.pop_front()
+        } else {
+            calls.remove(at)
+        };
+        if calls.is_empty() {
+            self.state.calls_due = None;
+        }
+        call
+    }
+
+    pub(super) fn position_of(&self, id: MsgId) -> Option<usize> {
+        self.state
+            .calls
+            .binary_search_by_key(&id, |call| call.msg_id)
+            .ok()
+    }
+}

@@ -1,0 +1,70 @@
+//! `get_future_salts` is answered by bare `future_salts`.
+//!
+//! Source: <https://core.telegram.org/mtproto/service_messages#request-for-several-future-salts>.
+
+use heliogram_tl::{Bare, mtproto as tl};
+
+use crate::ids::Salt;
+use crate::limits::SALTS_KEPT_MAX;
+use crate::session::client::FutureSalt;
+use crate::session::server::Turn;
+use crate::session::{Received, Session};
+use crate::side::{Client, Server};
+
+impl Session<Server> {
+    /// Never fewer than two salts: some clients ask again and again when they get only one.
+    pub(super) fn on_get_future_salts(
+        &mut self,
+        message: &tl::GetFutureSalts,
+        it: Received,
+        turn: &Turn<'_>,
+    ) {
+        let salts: Vec<_> = turn
+            .salts
+            .future(turn.source, message.num)
+            .map(|(since, until, salt)| {
+                let (valid_since, valid_until) = (seconds(since), seconds(until));
+                Bare(tl::FutureSalt {
+                    valid_since,
+                    valid_until,
+                    salt: salt.0,
+                })
+            })
+            .collect();
+        let now = seconds(it.now.unix.seconds());
+        let salts = salts.as_slice().into();
+        self.answer(
+            it,
+            &tl::FutureSalts {
+                req_msg_id: it.msg_id.0,
+                now,
+                salts,
+            },
+        );
+    }
+}
+
+impl Session<Client> {
+    /// Keeps the salts for the time when each begins.
+    pub(super) fn on_future_salts(&mut self, message: &tl::FutureSalts<'_>) {
+        let salts = message
+            .salts
+            .iter()
+            .take(SALTS_KEPT_MAX)
+            .filter_map(|Bare(it)| {
+                let since_s = u64::try_from(it.valid_since).ok()?;
+                Some(FutureSalt {
+                    since_s,
+                    salt: Salt(it.salt),
+                })
+            });
+        let mut salts: Vec<_> = salts.collect();
+        salts.sort_unstable_by_key(|it| it.since_s);
+        self.state.future_salts = salts.into();
+    }
+}
+
+/// Unix time as the protocol has it: 31 bits, which last until 2038.
+fn seconds(unix_s: u64) -> i32 {
+    i32::try_from(unix_s).unwrap_or(i32::MAX)
+}

@@ -1,0 +1,483 @@
+//! What a session has to send, and what it has sent that is not acknowledged.
+//!
+//! ```text
+//!  push ──> queue ──drain──> wire
+//!             │      └──> unacked ──acknowledge──> gone
+//!             └─ ids and sequence numbers are given at drain, so wire order is the order of ids
+//! ```
+//!
+//! A link that is gone gives its unacknowledged messages back: they are sent again in a container, with their first
+//! identifiers, by which the receiver tells a second copy.
+
+use std::collections::VecDeque;
+
+use bytes::{Buf, Bytes};
+
+use crate::cx::{Mono, Now};
+use crate::ids::{LinkId, MsgId, SeqNo};
+use crate::limits::{
+    CONTAINER_BYTES_SENT_MAX, CONTAINER_MESSAGES_SENT_MAX, RESEND_AGE_S, UNACKED_AGE_S_MAX,
+    UNACKED_BYTES_MAX, UNACKED_MESSAGES_MAX,
+};
+use crate::session::acks::Acks;
+use crate::session::content::Content;
+use crate::session::incoming::CONTAINER;
+use crate::session::msg_id::Generator;
+use crate::session::role::habits;
+use crate::side::Side;
+
+/// The sending half of a session.
+#[derive(Debug, Default)]
+pub(crate) struct Outbox {
+    ids: Generator,
+    content_count: u32,
+    queue: VecDeque<Queued>,
+    queued_bytes: usize,
+    unacked: VecDeque<Sent>,
+    unacked_bytes: usize,
+    /// How many of `unacked` are to be sent again.
+    to_resend: usize,
+}
+
+/// Something that waits for its link.
+#[derive(Debug)]
+struct Queued {
+    /// `None`: whichever is the session's current one.
+    link: Option<LinkId>,
+    content: Content,
+}
+
+/// Something that was sent and asks for an acknowledgement. Ordered by identifier.
+#[derive(Debug)]
+pub(crate) struct Sent {
+    pub(crate) msg_id: MsgId,
+    pub(crate) seqno: SeqNo,
+    /// The container that carried it last, zero if none did.
+    pub(crate) container: MsgId,
+    pub(crate) content: Content,
+    sent_at: Mono,
+    link: Option<LinkId>,
+    resend: bool,
+    /// Nothing is left of it but its place in the order.
+    done: bool,
+}
+
+/// A message with its numbers.
+#[derive(Debug)]
+pub(crate) struct Numbered {
+    pub(crate) msg_id: MsgId,
+    pub(crate) seqno: SeqNo,
+    pub(crate) body: Bytes,
+}
+
+/// How much of what fits into the next outer message.
+#[derive(Default)]
+struct Batch {
+    resends: usize,
+    queued: usize,
+    acks: usize,
+    /// Of all messages with their headers.
+    bytes: usize,
+}
+
+impl Batch {
+    const fn messages(&self) -> usize {
+        self.resends + self.queued + if self.acks > 0 { 1 } else { 0 }
+    }
+
+    /// Makes room for one more message; `false` if the container is full.
+    const fn takes(&mut self, body_bytes: usize) -> bool {
+        let bytes = self.bytes + MESSAGE_HEADER_BYTES + body_bytes;
+        let fits =
+            bytes <= CONTAINER_BYTES_SENT_MAX && self.messages() < CONTAINER_MESSAGES_SENT_MAX;
+        if fits || self.messages() == 0 {
+            self.bytes = bytes;
+            return true;
+        }
+        false
+    }
+}
+
+impl Outbox {
+    /// Queues something for a link, or for the session's current one.
+    pub(crate) fn push(&mut self, link: Option<LinkId>, content: Content) {
+        self.queued_bytes += content.len();
+        self.queue.push_back(Queued { link, content });
+    }
+
+    /// Drains everything that `link` can carry, with the acknowledgements that wait.
+    pub(crate) fn drain<S: Side>(
+        &mut self,
+        link: LinkId,
+        is_current: bool,
+        acks: &mut Acks,
+        now: Now,
+        emit: &mut dyn FnMut(Numbered),
+    ) {
+        if !self.wants(link, is_current) && !acks.is_due::<S>(now.mono) {
+            return;
+        }
+        loop {
+            let batch = self.plan(link, is_current, acks);
+            if batch.messages() == 0 {
+                return;
+            }
+            emit(self.write::<S>(&batch, link, is_current, acks, now));
+        }
+    }
+
+    /// Tells whether anything waits for a link.
+    pub(crate) fn wants(&self, link: LinkId, is_current: bool) -> bool {
+        self.queue
+            .iter()
+            .any(|it| is_for(it.link, link, is_current))
+            || (self.to_resend > 0
+                && self
+                    .unacked
+                    .iter()
+                    .any(|it| it.resend && is_for(it.link, link, is_current)))
+    }
+
+    fn plan(&self, link: LinkId, is_current: bool, acks: &Acks) -> Batch {
+        let mut batch = Batch::default();
+        if self.to_resend > 0 {
+            for sent in &self.unacked {
+                if sent.resend && is_for(sent.link, link, is_current) {
+                    if !batch.takes(sent.content.len()) {
+                        return batch;
+                    }
+                    batch.resends += 1;
+                }
+            }
+        }
+        for queued in &self.queue {
+            if is_for(queued.link, link, is_current) {
+                if !batch.takes(queued.content.len()) {
+                    return batch;
+                }
+                batch.queued += 1;
+            }
+        }
+        let waiting = acks.len_next();
+        if waiting > 0 && batch.takes(Acks::body_len(waiting)) {
+            batch.acks = waiting;
+        }
+        batch
+    }
+
+    /// Writes one outer message. Room for a container's beginning and the first header is always left, so that the
+    /// buffer is made once and a lone message is cut out of it.
+    fn write<S: Side>(
+        &mut self,
+        batch: &Batch,
+        link: LinkId,
+        is_current: bool,
+        acks: &mut Acks,
+        now: Now,
+    ) -> Numbered {
+        let mut out = Vec::with_capacity(CONTAINER_HEADER_BYTES + batch.bytes);
+        let count = u32::try_from(batch.messages()).unwrap_or(0);
+        out.extend_from_slice(&CONTAINER.to_le_bytes());
+        out.extend_from_slice(&count.to_le_bytes());
+        self.write_resends(batch.resends, link, is_current, now, &mut out);
+        let kept_before = self.unacked.len();
+        let mut last = (MsgId(0), SeqNo(0));
+        for _ in 0..batch.queued {
+            let Some(content) = self.take_queued(link, is_current) else {
+                break;
+            };
+            last = self.write_new::<S>(content, link, now, &mut out);
+        }
+        if batch.acks > 0 {
+            let ids = acks.take_next();
+            last = self.write_new::<S>(Content::Acks(ids), link, now, &mut out);
+        }
+        if batch.messages() == 1 && batch.resends == 0 {
+            let (msg_id, seqno) = last;
+            let mut body = Bytes::from(out);
+            body.advance((CONTAINER_HEADER_BYTES + MESSAGE_HEADER_BYTES).min(body.len()));
+            return Numbered {
+                msg_id,
+                seqno,
+                body,
+            };
+        }
+        let msg_id = self.ids.next(now.unix, habits::<S>().low_bits_of_own);
+        for sent in self.unacked.iter_mut().skip(kept_before) {
+            sent.container = msg_id;
+        }
+        Numbered {
+            msg_id,
+            seqno: self.seqno(false),
+            body: Bytes::from(out),
+        }
+    }
+
+    fn write_resends(
+        &mut self,
+        count: usize,
+        link: LinkId,
+        is_current: bool,
+        now: Now,
+        out: &mut Vec<u8>,
+    ) {
+        let chosen = |it: &&mut Sent| it.resend && is_for(it.link, link, is_current);
+        for sent in self.unacked.iter_mut().filter(chosen).take(count) {
+            write_message(sent.msg_id, sent.seqno, &sent.content, out);
+            sent.resend = false;
+            sent.sent_at = now.mono;
+            sent.link = Some(link);
+            self.to_resend = self.to_resend.saturating_sub(1);
+        }
+    }
+
+    /// Gives a message its numbers, writes it and keeps it if it asks for an acknowledgement.
+    fn write_new<S: Side>(
+        &mut self,
+        content: Content,
+        link: LinkId,
+        now: Now,
+        out: &mut Vec<u8>,
+    ) -> (MsgId, SeqNo) {
+        let msg_id = self.ids.next(now.unix, content.low_bits::<S>());
+        let seqno = self.seqno(content.is_content_related());
+        write_message(msg_id, seqno, &content, out);
+        if content.is_content_related() {
+            self.unacked_bytes += content.len();
+            self.unacked.push_back(Sent {
+                msg_id,
+                seqno,
+                container: MsgId(0),
+                content,
+                sent_at: now.mono,
+                link: Some(link),
+                resend: false,
+                done: false,
+            });
+            if habits::<S>().ack_frees {
+                self.enforce_limits();
+            }
+        }
+        (msg_id, seqno)
+    }
+
+    fn take_queued(&mut self, link: LinkId, is_current: bool) -> Option<Content> {
+        let at = self
+            .queue
+            .iter()
+            .position(|it| is_for(it.link, link, is_current))?;
+        let queued = if at == 0 {
+            self.queue.pop_front()
+        } else {
+            self.queue.remove(at)
+        }?;
+        self.queued_bytes = self.queued_bytes.saturating_sub(queued.content.len());
+        Some(queued.content)
+    }
+
+    fn seqno(&mut self, content_related: bool) -> SeqNo {
+        let seqno = self.content_count.wrapping_mul(2) | u32::from(content_related);
+        self.content_count = self.content_count.wrapping_add(u32::from(content_related));
+        SeqNo((seqno & MASK_31).cast_signed())
+    }
+
+    /// Drops what is over the limits, oldest first.
+    fn enforce_limits(&mut self) {
+        while self.unacked.len() > UNACKED_MESSAGES_MAX
+            || (self.unacked_bytes > UNACKED_BYTES_MAX && self.unacked.len() > 1)
+        {
+            if let Some(oldest) = self.unacked.pop_front() {
+                self.forget(&oldest);
+            }
+        }
+    }
+
+    fn forget(&mut self, sent: &Sent) {
+        if !sent.done {
+            self.unacked_bytes = self.unacked_bytes.saturating_sub(sent.content.len());
+        }
+        if sent.resend {
+            self.to_resend = self.to_resend.saturating_sub(1);
+        }
+    }
+
+    /// Takes note that the peer has a message. A client's call is kept all the same, until it is answered.
+    pub(crate) fn acknowledge<S: Side>(&mut self, id: MsgId) {
+        if habits::<S>().ack_frees {
+            self.take(id);
+        }
+    }
+
+    /// Takes out a message that is not needed any more, whatever the peer has said.
+    pub(crate) fn take(&mut self, id: MsgId) -> Option<Content> {
+        let at = self.find(id)?;
+        self.remove(at)
+    }
+
+    fn find(&self, id: MsgId) -> Option<usize> {
+        let at = self
+            .unacked
+            .binary_search_by_key(&id, |it| it.msg_id)
+            .ok()?;
+        self.unacked.get(at).filter(|it| !it.done).map(|_| at)
+    }
+
+    fn remove(&mut self, at: usize) -> Option<Content> {
+        let sent = self.unacked.get_mut(at)?;
+        let content = core::mem::replace(&mut sent.content, Content::Nothing);
+        self.unacked_bytes = self.unacked_bytes.saturating_sub(content.len());
+        if sent.resend {
+            self.to_resend = self.to_resend.saturating_sub(1);
+        }
+        sent.resend = false;
+        sent.done = true;
+        while self.unacked.front().is_some_and(|it| it.done) {
+            self.unacked.pop_front();
+        }
+        Some(content)
+    }
+
+    /// Asks for a message to be sent again on a link. Returns `false` if it is not kept.
+    pub(crate) fn resend(&mut self, id: MsgId, link: Option<LinkId>) -> bool {
+        let Some(at) = self.find(id) else {
+            return false;
+        };
+        self.mark(at, link);
+        true
+    }
+
+    /// Asks for everything unacknowledged that `which` chooses to be sent again.
+    pub(crate) fn resend_where(&mut self, link: Option<LinkId>, which: impl Fn(&Sent) -> bool) {
+        for at in 0..self.unacked.len() {
+            if self.unacked.get(at).is_some_and(|it| !it.done && which(it)) {
+                self.mark(at, link);
+            }
+        }
+    }
+
+    fn mark(&mut self, at: usize, link: Option<LinkId>) {
+        if let Some(sent) = self.unacked.get_mut(at) {
+            sent.link = link;
+            if !sent.resend {
+                sent.resend = true;
+                self.to_resend += 1;
+            }
+        }
+    }
+
+    /// Gives back what was meant for a link that is gone, or was sent there.
+    pub(crate) fn detach(&mut self, link: LinkId) {
+        for queued in &mut self.queue {
+            if queued.link == Some(link) {
+                queued.link = None;
+            }
+        }
+        self.resend_where(None, |it| it.link == Some(link));
+    }
+
+    /// Takes note of a link that is new to the session: what has waited long for its acknowledgement goes there again.
+    pub(crate) fn attach(&mut self, now: Mono) {
+        self.resend_where(None, |it| now.since(it.sent_at).as_secs() >= RESEND_AGE_S);
+    }
+
+    /// Returns the unacknowledged messages.
+    pub(crate) fn unacked(&self) -> impl DoubleEndedIterator<Item = &Sent> {
+        self.unacked.iter().filter(|it| !it.done)
+    }
+
+    /// Returns the answer to a request, if it waits to be sent or acknowledged.
+    pub(crate) fn answer_to(&self, request: MsgId) -> Option<Answer> {
+        let sent = self
+            .unacked()
+            .find(|it| it.content.answers() == Some(request));
+        if let Some(sent) = sent {
+            return Some(Answer::Sent(sent.msg_id));
+        }
+        let queued = self
+            .queue
+            .iter()
+            .any(|it| it.content.answers() == Some(request));
+        queued.then_some(Answer::Queued)
+    }
+
+    /// Takes back the answer to a request that was not sent yet.
+    pub(crate) fn take_back_answer(&mut self, request: MsgId) -> Option<Content> {
+        let at = self
+            .queue
+            .iter()
+            .position(|it| it.content.answers() == Some(request))?;
+        let queued = self.queue.remove(at)?;
+        self.queued_bytes = self.queued_bytes.saturating_sub(queued.content.len());
+        Some(queued.content)
+    }
+
+    /// Drops what nobody has acknowledged for too long, and gives back the room of what is gone.
+    pub(crate) fn tidy(&mut self, now: Mono) {
+        while let Some(oldest) = self.unacked.front()
+            && (oldest.done || now.since(oldest.sent_at).as_secs() > UNACKED_AGE_S_MAX)
+        {
+            if let Some(oldest) = self.unacked.pop_front() {
+                self.forget(&oldest);
+            }
+        }
+        self.unacked.shrink_to_fit();
+        self.queue.shrink_to_fit();
+    }
+
+    /// Returns how many messages wait for a link.
+    pub(crate) fn queued(&self) -> usize {
+        self.queue.len()
+    }
+
+    /// Returns how many bytes wait for a link.
+    pub(crate) const fn queued_bytes(&self) -> usize {
+        self.queued_bytes
+    }
+
+    /// Tells whether nothing waits and everything is acknowledged.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.queue.is_empty() && self.unacked.is_empty()
+    }
+
+    /// Makes all later identifiers greater than `id`.
+    pub(crate) fn raise_ids_to(&mut self, id: MsgId) {
+        self.ids.raise_to(id);
+    }
+
+    /// Forgets all numbers and hands over everything that was not acknowledged or not sent, oldest first.
+    pub(crate) fn restart(&mut self) -> Vec<Content> {
+        let old = core::mem::take(self);
+        let sent = old
+            .unacked
+            .into_iter()
+            .filter(|it| !it.done)
+            .map(|it| it.content);
+        sent.chain(old.queue.into_iter().map(|it| it.content))
+            .collect()
+    }
+}
+
+/// What is known of the answer to a request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Answer {
+    /// It waits for a link.
+    Queued,
+    /// It was sent under this identifier, and is not acknowledged.
+    Sent(MsgId),
+}
+
+fn is_for(target: Option<LinkId>, link: LinkId, is_current: bool) -> bool {
+    target.map_or(is_current, |target| target == link)
+}
+
+fn write_message(msg_id: MsgId, seqno: SeqNo, content: &Content, out: &mut Vec<u8>) {
+    let len = u32::try_from(content.len()).unwrap_or(0);
+    out.extend_from_slice(&msg_id.0.to_le_bytes());
+    out.extend_from_slice(&seqno.0.to_le_bytes());
+    out.extend_from_slice(&len.to_le_bytes());
+    content.write(out);
+}
+
+const CONTAINER_HEADER_BYTES: usize = 8;
+const MESSAGE_HEADER_BYTES: usize = 16;
+const MASK_31: u32 = 0x7fff_ffff;

@@ -1,0 +1,478 @@
+//! The server's side of a session: what is refused and how, calls that run, answers that are kept.
+//!
+//! ```text
+//!  message ─┬─ fails a check ──────> bad_msg_notification, bad_server_salt
+//!           ├─ was received before ─> its kept answer, or an acknowledgement; never a second execution
+//!           └─ is new ─> service message: answered here
+//!                        call: Effect::Call, later `reply`
+//! ```
+
+use std::collections::VecDeque;
+
+use core::time::Duration;
+
+use bytes::Bytes;
+use heliogram_tl::mtproto as tl;
+use heliogram_tl::{Deserialize, Serialize};
+
+use crate::cx::{Mono, Now};
+use crate::envelope::Header;
+use crate::ids::{LinkId, MsgId, Salt, SeqNo, SessionId};
+use crate::limits::ACK_DELAY_MS_SERVER;
+use crate::session::bad_msg::BadMsg;
+use crate::session::content::Content;
+use crate::session::inbox::Known;
+use crate::session::incoming::{Contents, Item, Object};
+use crate::session::on_states::RUNS_OR_DONE;
+use crate::session::outbox::Answer;
+use crate::session::request::Request;
+use crate::session::salts::{SaltSource, Salts};
+use crate::session::{Malformed, Received, Session};
+use crate::side::Server;
+
+/// What only a server keeps of a session.
+#[derive(Debug)]
+pub struct State {
+    /// Names this incarnation of the session to its client.
+    unique_id: i64,
+    /// The smallest identifier that the client was told of.
+    first: Option<MsgId>,
+    /// Ordered by identifier.
+    pub(super) calls: VecDeque<Running>,
+    /// When to look for calls that have run for long without an acknowledgement.
+    pub(super) calls_due: Option<Mono>,
+}
+
+/// A call that the backend has not answered.
+#[derive(Debug)]
+pub(super) struct Running {
+    pub(super) msg_id: MsgId,
+    /// Where it came from, while that is there.
+    pub(super) link: Option<LinkId>,
+    pub(super) since: Mono,
+    pub(super) acked: bool,
+}
+
+/// What a server's session wants of its host.
+#[derive(Debug)]
+pub(crate) enum Effect {
+    /// Run this call; it is new.
+    Call { msg_id: MsgId, request: Request },
+    /// The client does not want this call's answer any more.
+    Cancel { msg_id: MsgId },
+    /// Destroy another session of the same identity, then tell through `destroyed`.
+    Destroy {
+        session_id: SessionId,
+        asked_by: LinkId,
+    },
+    /// Close the connection unless it asks again within this time.
+    DisconnectAfter { delay: Duration },
+}
+
+/// What became of an outer message.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Outcome {
+    /// It is new and was handled.
+    Accepted,
+    /// It was received before.
+    Duplicate,
+    /// It broke a rule; the client is told.
+    Refused,
+}
+
+/// What a server's session needs to handle a message.
+pub(crate) struct Turn<'a> {
+    pub(crate) link: LinkId,
+    pub(crate) now: Now,
+    pub(crate) salts: &'a Salts,
+    pub(crate) source: &'a SaltSource,
+    pub(crate) effects: &'a mut Vec<Effect>,
+}
+
+impl Session<Server> {
+    /// Makes a session. Messages at or below `floor` are refused; `unique_id` is random.
+    pub(crate) fn new(id: SessionId, floor: MsgId, unique_id: i64) -> Self {
+        let state = State {
+            unique_id,
+            first: None,
+            calls: VecDeque::new(),
+            calls_due: None,
+        };
+        Self::with_state(id, floor, state)
+    }
+
+    /// Names this incarnation of the session.
+    pub(crate) const fn unique_id(&self) -> i64 {
+        self.state.unique_id
+    }
+
+    /// Handles an outer message whose id, age and salt have been found good.
+    pub(crate) fn handle(
+        &mut self,
+        header: &Header,
+        contents: Contents,
+        turn: &mut Turn<'_>,
+    ) -> Result<Outcome, Malformed> {
+        let it = Received {
+            msg_id: header.msg_id,
+            seqno: header.seqno,
+            link: turn.link,
+            now: turn.now,
+        };
+        match contents {
+            Contents::One(object) => {
+                if self.inbox.known(it.msg_id) == Known::New {
+                    self.announce(it.msg_id, it, turn.salts.current());
+                }
+                self.on_message(object, it, turn)
+            }
+            Contents::Container(items) => self.on_container(items, it, turn),
+            Contents::Undecodable => {
+                let error = match self.inbox.known(it.msg_id) {
+                    Known::New => BadMsg::Container,
+                    Known::Received(_) => BadMsg::ContainerIdSeen,
+                    Known::Forgotten => BadMsg::IdForgotten,
+                };
+                Ok(self.refuse(error, it))
+            }
+        }
+    }
+
+    /// Queues the refusal of a message.
+    pub(crate) fn refuse_outer(
+        &mut self,
+        error: BadMsg,
+        header: &Header,
+        salt: Salt,
+        link: LinkId,
+    ) {
+        let body = refusal(error, header.msg_id, header.seqno, salt);
+        self.outbox.push(
+            Some(link),
+            Content::Object {
+                body,
+                is_answer: true,
+            },
+        );
+    }
+
+    fn on_container(
+        &mut self,
+        items: Vec<Item>,
+        it: Received,
+        turn: &mut Turn<'_>,
+    ) -> Result<Outcome, Malformed> {
+        let checked = match self.inbox.known(it.msg_id) {
+            Known::Received(_) => Err(BadMsg::ContainerIdSeen),
+            Known::Forgotten => Err(BadMsg::IdForgotten),
+            Known::New => self.inbox.check_seqno(it.msg_id, it.seqno),
+        };
+        let odd = if it.seqno.is_content_related() {
+            Err(BadMsg::SeqNoOdd)
+        } else {
+            Ok(())
+        };
+        if let Err(error) = checked.and(odd) {
+            return Ok(self.refuse(error, it));
+        }
+        let new = items.iter().map(|item| item.msg_id);
+        let lowest = new.filter(|&id| self.inbox.known(id) == Known::New).min();
+        self.announce(lowest.unwrap_or(it.msg_id), it, turn.salts.current());
+        for item in items {
+            let inner = Received {
+                msg_id: item.msg_id,
+                seqno: item.seqno,
+                ..it
+            };
+            if super::msg_id::check_low_bits::<Server>(item.msg_id).is_err() {
+                self.refuse(BadMsg::IdLowBits, inner);
+                continue;
+            }
+            self.on_message(item.object, inner, turn)?;
+        }
+        self.inbox.insert(it.msg_id, it.seqno);
+        Ok(Outcome::Accepted)
+    }
+
+    /// Handles one message, alone or out of a container.
+    fn on_message(
+        &mut self,
+        object: Object,
+        it: Received,
+        turn: &mut Turn<'_>,
+    ) -> Result<Outcome, Malformed> {
+        match self.inbox.known(it.msg_id) {
+            Known::New => {}
+            Known::Received(_) => return Ok(self.on_duplicate(it)),
+            Known::Forgotten if self.remembers_call(it.msg_id) => return Ok(self.on_duplicate(it)),
+            Known::Forgotten => return Ok(self.refuse(BadMsg::IdForgotten, it)),
+        }
+        let checked = self.inbox.check_seqno(it.msg_id, it.seqno);
+        if let Err(error) = checked.and(check_parity(&object, it.seqno)) {
+            return Ok(self.refuse(error, it));
+        }
+        self.inbox.insert(it.msg_id, it.seqno);
+        let body = match object {
+            Object::Request(request) => {
+                self.on_request(request, it, turn.effects);
+                return Ok(Outcome::Accepted);
+            }
+            Object::BadRequest(why) => {
+                self.answer_error(it.msg_id, Some(it.link), 400, why);
+                return Ok(Outcome::Accepted);
+            }
+            Object::Service(kind, body) => (kind, body),
+            // Only clients read these.
+            Object::Result(..) | Object::Unreadable | Object::Update(_) => return Err(Malformed),
+        };
+        if it.seqno.is_content_related() {
+            self.acks.push(it.msg_id, it.now.mono);
+        }
+        let (kind, body) = body;
+        if !self.on_service(kind, &body, it)? {
+            self.on_clients_message(kind, &body, it, turn)?;
+        }
+        Ok(Outcome::Accepted)
+    }
+
+    /// Handles a service message that only clients send.
+    fn on_clients_message(
+        &mut self,
+        kind: u32,
+        body: &[u8],
+        it: Received,
+        turn: &mut Turn<'_>,
+    ) -> Result<(), Malformed> {
+        match kind {
+            tl::DestroyAuthKey::ID => self.on_destroy_auth_key(it),
+            tl::DestroySession::ID => {
+                let message = tl::DestroySession::from_bytes(body)?;
+                self.on_destroy_session(&message, it, turn.effects);
+            }
+            tl::GetFutureSalts::ID => {
+                let message = tl::GetFutureSalts::from_bytes(body)?;
+                self.on_get_future_salts(&message, it, turn);
+            }
+            tl::PingDelayDisconnect::ID => {
+                let message = tl::PingDelayDisconnect::from_bytes(body)?;
+                self.on_ping_delay_disconnect(&message, it, turn.effects);
+            }
+            tl::RpcDropAnswer::ID => {
+                let message = tl::RpcDropAnswer::from_bytes(body)?;
+                self.on_rpc_drop_answer(&message, it, turn.effects);
+            }
+            // `http_wait` asks for nothing on a connection that can be written at any time. All others answer
+            // something that a server never asks: nobody waits for them.
+            _ => {}
+        }
+        Ok(())
+    }
+
+    /// Tells the client where this session begins for us, once for each new minimum.
+    fn announce(&mut self, lowest: MsgId, it: Received, salt: Salt) {
+        if self.state.first.is_some_and(|first| first <= lowest) {
+            return;
+        }
+        self.state.first = Some(lowest);
+        let unique_id = self.state.unique_id;
+        self.outbox.push(
+            Some(it.link),
+            Content::NewSession {
+                first: lowest,
+                unique_id,
+                salt,
+            },
+        );
+    }
+
+    /// A second copy: the answer again if it is kept, else an acknowledgement.
+    fn on_duplicate(&mut self, it: Received) -> Outcome {
+        match self.outbox.answer_to(it.msg_id) {
+            Some(Answer::Sent(answer)) => {
+                self.outbox.resend(answer, Some(it.link));
+            }
+            Some(Answer::Queued) => {}
+            None if it.seqno.is_content_related() => {
+                self.outbox
+                    .push(Some(it.link), Content::Acks(vec![it.msg_id]));
+            }
+            None => {}
+        }
+        Outcome::Duplicate
+    }
+
+    /// Tells whether a message is known to be a call though its identifier is forgotten.
+    fn remembers_call(&self, id: MsgId) -> bool {
+        self.position_of(id).is_some() || self.outbox.answer_to(id).is_some()
+    }
+
+    fn refuse(&mut self, error: BadMsg, it: Received) -> Outcome {
+        let body = refusal(error, it.msg_id, it.seqno, Salt(0));
+        self.outbox.push(
+            Some(it.link),
+            Content::Object {
+                body,
+                is_answer: true,
+            },
+        );
+        Outcome::Refused
+    }
+
+    /// Queues an `rpc_error`.
+    pub(crate) fn answer_error(
+        &mut self,
+        to: MsgId,
+        link: Option<LinkId>,
+        code: i32,
+        message: &str,
+    ) {
+        self.outbox.push(
+            link,
+            Content::Result {
+                to,
+                result: rpc_error(code, message),
+            },
+        );
+    }
+
+    /// Returns when [`Session::handle_deadline`] wants to be called.
+    /// What is due already waits for its link to be drained, not for a time.
+    pub(crate) fn next_deadline(&self, now: Mono) -> Option<Mono> {
+        let acks = self.acks.deadline::<Server>().filter(|&at| at > now);
+        match (acks, self.state.calls_due) {
+            (Some(a), Some(b)) => Some(a.min(b)),
+            (a, b) => a.or(b),
+        }
+    }
+
+    /// Acknowledges calls that have run for long. What is due is then ready to be drained.
+    pub(crate) fn handle_deadline(&mut self, now: Mono) {
+        if self.state.calls_due.is_none_or(|at| at > now) {
+            return;
+        }
+        let delay = Duration::from_millis(ACK_DELAY_MS_SERVER);
+        let mut next: Option<Mono> = None;
+        for call in self.state.calls.iter_mut().filter(|call| !call.acked) {
+            let due = call.since + delay;
+            if due <= now {
+                call.acked = true;
+                self.acks.push_due(call.msg_id);
+            } else {
+                next = Some(next.map_or(due, |at| at.min(due)));
+            }
+        }
+        self.state.calls_due = next;
+    }
+
+    /// Takes note that a link is gone.
+    pub(crate) fn detach(&mut self, link: LinkId) {
+        self.outbox.detach(link);
+        for call in self
+            .state
+            .calls
+            .iter_mut()
+            .filter(|call| call.link == Some(link))
+        {
+            call.link = None;
+        }
+    }
+
+    /// Takes note of a link that is new to the session.
+    pub(crate) fn attach(&mut self, now: Mono) {
+        self.outbox.attach(now);
+    }
+
+    /// Drops what is too old to matter, and gives back the room of what is gone.
+    pub(crate) fn tidy(&mut self, now: Now) {
+        self.inbox.tidy(now.unix.seconds());
+        self.outbox.tidy(now.mono);
+        self.state.calls.shrink_to_fit();
+    }
+
+    /// Tells whether [`Session::tidy`] would find nothing, now or later.
+    pub(crate) fn is_tidy(&self) -> bool {
+        self.inbox.len() == 0 && self.outbox.is_empty() && self.state.calls.is_empty()
+    }
+
+    /// Returns the highest identifier received: below it a later session with this id accepts nothing.
+    pub(crate) fn floor(&self) -> MsgId {
+        self.inbox.highest()
+    }
+
+    /// Returns how many calls run.
+    pub(crate) fn calls_running(&self) -> usize {
+        self.state.calls.len()
+    }
+
+    /// Returns the calls that run.
+    pub(crate) fn running_calls(&self) -> impl Iterator<Item = MsgId> {
+        self.state.calls.iter().map(|call| call.msg_id)
+    }
+
+    /// Tells how many messages wait for a connection.
+    pub(crate) fn queued(&self) -> usize {
+        self.outbox.queued()
+    }
+
+    /// Makes all later identifiers greater than `id`.
+    pub(crate) fn raise_ids_to(&mut self, id: MsgId) {
+        self.outbox.raise_ids_to(id);
+    }
+}
+
+impl State {
+    /// Returns the bits that say what became of a received call.
+    pub(super) fn state_of_call(&self, id: MsgId) -> u8 {
+        let running = self
+            .calls
+            .binary_search_by_key(&id, |call| call.msg_id)
+            .is_ok();
+        if running { RUNS_OR_DONE } else { 0 }
+    }
+}
+
+/// Checks that a sequence number says what the object says: whether it asks for an acknowledgement.
+fn check_parity(object: &Object, seqno: SeqNo) -> Result<(), BadMsg> {
+    let (is_ack, is_call) = match object {
+        Object::BadRequest(_) | Object::Request(_) => (false, true),
+        Object::Service(kind, _) => (*kind == tl::MsgsAck::ID, false),
+        Object::Result(..) | Object::Unreadable | Object::Update(_) => (false, false),
+    };
+    match seqno.is_content_related() {
+        true if is_ack => Err(BadMsg::SeqNoOdd),
+        false if is_call => Err(BadMsg::SeqNoEven),
+        true | false => Ok(()),
+    }
+}
+
+/// Writes the refusal of a message.
+pub(crate) fn refusal(error: BadMsg, msg_id: MsgId, seqno: SeqNo, salt: Salt) -> Bytes {
+    let (bad_msg_id, bad_msg_seqno, error_code) = (msg_id.0, seqno.0, error.code());
+    if error == BadMsg::Salt {
+        let new_server_salt = salt.0;
+        let message = tl::BadServerSalt {
+            bad_msg_id,
+            bad_msg_seqno,
+            error_code,
+            new_server_salt,
+        };
+        return Bytes::from(message.to_bytes());
+    }
+    Bytes::from(
+        tl::BadMsgNotification {
+            bad_msg_id,
+            bad_msg_seqno,
+            error_code,
+        }
+        .to_bytes(),
+    )
+}
+
+/// Writes an `rpc_error`.
+pub(crate) fn rpc_error(code: i32, message: &str) -> Bytes {
+    let error = tl::RpcError {
+        error_code: code,
+        error_message: message.as_bytes(),
+    };
+    Bytes::from(error.to_bytes())
+}
