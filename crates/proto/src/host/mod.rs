@@ -1,1 +1,250 @@
-//! To come.
+//! A host of sessions, without a runtime: which sessions there are, whose turn it is, and when they end.
+//!
+//! ```text
+//!            prepare          handle                      drain
+//!  Frame ──────────> Prepared ──────> Session<Server> ──────────> Seal, QuickAck, Close
+//!          no lock              │  ^                     ids are given here
+//!                 Effect::Call  v  │ Input::Answer
+//!                             backend
+//! ```
+//!
+//! - An *identity* is the permanent key's id once a key is bound to one; sessions, salts, layer and client belong to it.
+//! - A *term* is new whenever a host starts. Salts are derived from it, so that what was captured before is refused.
+//! - A *link* is one connection at one gateway. A link may carry several sessions, a session may use several links.
+//! - A call is handed out at most once per (identity, session, message) while the host lives.
+//!
+//! The caller owns locks and clocks: it shards hosts by identity, runs calls, wakes links that are [`Effect::Ready`].
+
+mod identity;
+mod link;
+mod prepare;
+mod sessions;
+mod timers;
+
+pub use prepare::{PreparedAnswer, PreparedFrame};
+
+use heliogram_crypto::SecretBytes;
+use std::collections::BTreeMap;
+
+use crate::cx::{Cx, Mono};
+use crate::host::identity::Owned;
+use crate::host::link::Link;
+use crate::host::timers::{Timer, Timers};
+use crate::ids::{Identity, LinkId, MsgId, SessionId, Term};
+use crate::port::{Call, FromHost};
+use crate::session::salts::SaltSource;
+use crate::session::server;
+
+/// How a host is set up.
+#[derive(Debug)]
+#[non_exhaustive]
+pub struct Config {
+    /// The term of this host: greater than that of any host before it that owned the same keys.
+    pub term: Term,
+    /// What salts are derived from. Lives with the keys at rest.
+    pub salt_secret: SecretBytes<32>,
+    /// The applications that may connect; `None` for any.
+    pub api_ids: Option<Vec<i32>>,
+}
+
+impl Config {
+    /// Makes a configuration that lets any application connect.
+    #[must_use]
+    pub const fn new(term: Term, salt_secret: SecretBytes<32>) -> Self {
+        Self {
+            term,
+            salt_secret,
+            api_ids: None,
+        }
+    }
+}
+
+/// What a host is told.
+#[derive(Debug)]
+#[expect(
+    clippy::exhaustive_enums,
+    reason = "a new input must break every driver at compile time"
+)]
+pub enum Input {
+    /// A message came.
+    Frame(PreparedFrame),
+    /// A connection is gone.
+    Detach {
+        /// Which.
+        link: LinkId,
+    },
+    /// The backend answered a call.
+    Answer {
+        /// Which.
+        call: CallId,
+        /// How.
+        answer: PreparedAnswer,
+    },
+}
+
+/// What a host wants done.
+#[derive(Debug)]
+#[expect(
+    clippy::exhaustive_enums,
+    reason = "a new effect must break every driver at compile time"
+)]
+pub enum Effect {
+    /// There is something to drain for a link. Said once until it is drained.
+    Ready {
+        /// Which.
+        link: LinkId,
+    },
+    /// Run this call and give its answer back.
+    Call {
+        /// By which the answer is matched.
+        id: CallId,
+        /// What to run.
+        call: Call,
+    },
+    /// Nobody waits for this call's answer any more.
+    Cancel {
+        /// Which.
+        id: CallId,
+    },
+}
+
+/// One execution of a call. The first three are its idempotency key; the last keeps the answer from a later
+/// incarnation of the session.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct CallId {
+    /// Whose session.
+    pub identity: Identity,
+    /// The session.
+    pub session_id: SessionId,
+    /// The message that carried the call.
+    pub msg_id: MsgId,
+    incarnation: i64,
+}
+
+/// The sessions of the identities that one host owns.
+#[derive(Debug)]
+pub struct Host {
+    source: SaltSource,
+    api_ids: Option<Vec<i32>>,
+    identities: BTreeMap<Identity, Owned>,
+    links: BTreeMap<LinkId, Link>,
+    timers: Timers,
+    calls_running: usize,
+    /// Kept for its room only; empty between steps.
+    effects: Vec<server::Effect>,
+}
+
+impl Host {
+    /// Makes a host without sessions.
+    #[must_use]
+    pub fn new(config: Config) -> Self {
+        Self {
+            source: SaltSource::new(config.salt_secret, config.term),
+            api_ids: config.api_ids,
+            identities: BTreeMap::new(),
+            links: BTreeMap::new(),
+            timers: Timers::default(),
+            calls_running: 0,
+            effects: Vec::new(),
+        }
+    }
+
+    /// Takes one input. Effects are appended in order.
+    pub fn handle(&mut self, input: Input, cx: &mut Cx<'_, Effect>) {
+        match input {
+            Input::Frame(frame) => self.on_frame(frame, cx),
+            Input::Detach { link } => self.on_detach(link, cx),
+            Input::Answer { call, answer } => self.on_answer(call, answer, cx),
+        }
+    }
+
+    /// Appends everything that waits for a link. Message ids are given here, so wire order is the order of ids: call
+    /// it when the link can take more.
+    pub fn drain(&mut self, link: LinkId, cx: &mut Cx<'_, FromHost>) {
+        let Some(state) = self.links.get_mut(&link) else {
+            return;
+        };
+        state.is_ready = false;
+        state.drain_own(link, cx);
+        if state.is_closed {
+            return;
+        }
+        for &(identity, session_id) in &state.sessions {
+            let Some(owned) = self.identities.get_mut(&identity) else {
+                continue;
+            };
+            owned.salts.refresh(&self.source, cx.now.unix.seconds());
+            let salt = owned.salts.current();
+            if let Some(entry) = owned.session_mut(session_id) {
+                entry.drain(link, salt, cx);
+            }
+        }
+    }
+
+    /// Returns when [`Host::handle_deadline`] wants to be called.
+    #[must_use]
+    pub fn next_deadline(&self) -> Option<Mono> {
+        self.timers.next()
+    }
+
+    /// Does what is due.
+    pub fn handle_deadline(&mut self, cx: &mut Cx<'_, Effect>) {
+        while let Some(timer) = self.timers.pop(cx.now.mono) {
+            match timer {
+                Timer::Session(identity, session_id) => {
+                    self.on_session_deadline(identity, session_id, cx);
+                }
+                Timer::Identity(identity) => self.on_identity_deadline(identity, cx.now.mono),
+                Timer::Link(link) => self.on_link_deadline(link, cx),
+            }
+        }
+    }
+
+    /// Returns the host's term.
+    #[must_use]
+    pub const fn term(&self) -> Term {
+        self.source.term()
+    }
+
+    /// Returns how many calls run.
+    #[must_use]
+    pub const fn calls_running(&self) -> usize {
+        self.calls_running
+    }
+
+    /// Returns how many sessions there are.
+    #[must_use]
+    pub fn sessions(&self) -> usize {
+        self.identities.values().map(Owned::sessions).sum()
+    }
+
+    /// Says once that a link has something to drain.
+    fn make_ready(&mut self, link: LinkId, cx: &mut Cx<'_, Effect>) {
+        if let Some(state) = self.links.get_mut(&link)
+            && !state.is_ready
+        {
+            state.is_ready = true;
+            cx.out.push(Effect::Ready { link });
+        }
+    }
+
+    /// Has a link closed at its next drain.
+    fn close(&mut self, link: LinkId, code: Option<i32>, cx: &mut Cx<'_, Effect>) {
+        if let Some(state) = self.links.get_mut(&link) {
+            state.close(code);
+        }
+        self.make_ready(link, cx);
+    }
+
+    fn on_link_deadline(&mut self, link: LinkId, cx: &mut Cx<'_, Effect>) {
+        let Some(state) = self.links.get_mut(&link) else {
+            return;
+        };
+        state.armed = None;
+        if state.is_overdue(cx.now.mono) {
+            self.close(link, None, cx);
+        } else if let Some(at) = state.disconnect_at() {
+            self.timers.arm_by(Timer::Link(link), &mut state.armed, at);
+        }
+    }
+}

@@ -1,0 +1,226 @@
+//! What a host keeps of an identity: its sessions, its salts, and what its client said of itself.
+
+use std::sync::Arc;
+
+use crate::cx::{Cx, Mono, Now};
+use crate::ids::{AuthKeyId, LinkId, MsgId, Salt, SessionId};
+use crate::limits::{LINKS_PER_SESSION_MAX, RECEIVED_ID_AGE_S};
+use crate::port::{ClientInfo, FromHost};
+use crate::session::Session;
+use crate::session::salts::Salts;
+use crate::side::Server;
+
+/// The sessions of one identity, and what they share.
+#[derive(Debug)]
+pub(super) struct Owned {
+    pub(super) salts: Salts,
+    pub(super) layer: Option<i32>,
+    pub(super) client: Option<Arc<ClientInfo>>,
+    /// Few, so a search from the front is fastest.
+    sessions: Vec<Entry>,
+    ended: Vec<Ended>,
+}
+
+/// A session with what ties it to its connections.
+#[derive(Debug)]
+pub(super) struct Entry {
+    pub(super) session: Session<Server>,
+    /// The connections that it uses; the last is the current one, where pushes and acknowledgements go.
+    links: Vec<Attached>,
+    pub(super) last_used: Mono,
+    pub(super) armed: Option<Mono>,
+    pub(super) tidy_at: Option<Mono>,
+}
+
+/// A connection that a session uses, and the key to seal with.
+#[derive(Clone, Copy, Debug)]
+struct Attached {
+    link: LinkId,
+    key: AuthKeyId,
+    /// It has brought a message that was accepted; a captured one would not be.
+    is_trusted: bool,
+}
+
+/// A session that is no more. What it has received must not be accepted again.
+#[derive(Clone, Copy, Debug)]
+struct Ended {
+    session_id: SessionId,
+    floor: MsgId,
+    until: Mono,
+}
+
+impl Owned {
+    pub(super) const fn new(salts: Salts) -> Self {
+        Self {
+            salts,
+            layer: None,
+            client: None,
+            sessions: Vec::new(),
+            ended: Vec::new(),
+        }
+    }
+
+    pub(super) fn session_mut(&mut self, id: SessionId) -> Option<&mut Entry> {
+        self.sessions.iter_mut().find(|it| it.session.id() == id)
+    }
+
+    /// Makes a session.
+    pub(super) fn insert(&mut self, id: SessionId, unique_id: i64, now: Mono) {
+        let floor = self
+            .ended
+            .iter()
+            .filter(|it| it.session_id == id && it.until > now);
+        let floor = floor.map(|it| it.floor).max().unwrap_or(MsgId(i64::MIN));
+        // Most identities have one session: room for four would be wasted on them.
+        self.sessions.reserve_exact(1);
+        self.sessions.push(Entry {
+            session: Session::<Server>::new(id, floor, unique_id),
+            links: Vec::new(),
+            last_used: now,
+            armed: None,
+            tidy_at: None,
+        });
+    }
+
+    /// Removes a session; what it has received stays refused for as long as it could come again.
+    pub(super) fn remove(&mut self, id: SessionId, now: Mono) -> Option<Entry> {
+        let at = self.sessions.iter().position(|it| it.session.id() == id)?;
+        let entry = self.sessions.swap_remove(at);
+        self.ended
+            .retain(|it| it.until > now && it.session_id != id);
+        let until = now + core::time::Duration::from_secs(RECEIVED_ID_AGE_S);
+        self.ended.push(Ended {
+            session_id: id,
+            floor: entry.session.floor(),
+            until,
+        });
+        Some(entry)
+    }
+
+    /// Returns the session that was used longest ago, other than `but`.
+    pub(super) fn oldest(&self, but: SessionId) -> Option<SessionId> {
+        let others = self.sessions.iter().filter(|it| it.session.id() != but);
+        others
+            .min_by_key(|it| it.last_used)
+            .map(|it| it.session.id())
+    }
+
+    pub(super) fn sessions(&self) -> usize {
+        self.sessions.len()
+    }
+
+    /// Tells whether nothing needs to be remembered.
+    pub(super) fn is_over(&mut self, now: Mono) -> bool {
+        self.ended.retain(|it| it.until > now);
+        self.sessions.is_empty() && self.ended.is_empty()
+    }
+
+    /// Returns when the last ended session may be forgotten.
+    pub(super) fn over_at(&self) -> Option<Mono> {
+        self.ended.iter().map(|it| it.until).max()
+    }
+}
+
+impl Entry {
+    /// Takes note of the link and the key that brought a message. Returns the link that had to make room.
+    pub(super) fn seen_on(&mut self, link: LinkId, key: AuthKeyId) -> Option<LinkId> {
+        if let Some(known) = self.links.iter_mut().find(|it| it.link == link) {
+            known.key = key;
+            return None;
+        }
+        // Not trusted yet: pushes go on to the current one, which is the last.
+        self.links.insert(
+            0,
+            Attached {
+                link,
+                key,
+                is_trusted: false,
+            },
+        );
+        if self.links.len() <= LINKS_PER_SESSION_MAX {
+            return None;
+        }
+        let spare = self.links.get(1).map(|it| it.link)?;
+        self.links.remove(1);
+        self.session.detach(spare);
+        Some(spare)
+    }
+
+    /// Makes a link the current one: it has brought a new message.
+    pub(super) fn trust(&mut self, link: LinkId, now: Mono) {
+        if self.current() == Some(link) {
+            return;
+        }
+        let Some(at) = self.links.iter().position(|it| it.link == link) else {
+            return;
+        };
+        let mut attached = self.links.remove(at);
+        if !attached.is_trusted {
+            attached.is_trusted = true;
+            self.session.attach(now);
+        }
+        self.links.push(attached);
+    }
+
+    /// Returns the link that pushes and acknowledgements go to.
+    pub(super) fn current(&self) -> Option<LinkId> {
+        self.links
+            .last()
+            .filter(|it| it.is_trusted)
+            .map(|it| it.link)
+    }
+
+    /// Takes note that a link is gone.
+    pub(super) fn detach(&mut self, link: LinkId) {
+        self.links.retain(|it| it.link != link);
+        self.session.detach(link);
+    }
+
+    /// Returns the links that it uses.
+    pub(super) fn links(&self) -> impl Iterator<Item = LinkId> {
+        self.links.iter().map(|it| it.link)
+    }
+
+    /// Tells whether no connection uses it.
+    pub(super) const fn is_alone(&self) -> bool {
+        self.links.is_empty()
+    }
+
+    /// Tells whether a link has something to drain.
+    pub(super) fn wants(&self, link: LinkId, now: Mono) -> bool {
+        self.session.wants(link, self.current() == Some(link), now)
+    }
+
+    pub(super) fn drain(&mut self, link: LinkId, salt: Salt, cx: &mut Cx<'_, FromHost>) {
+        let Some(key) = self
+            .links
+            .iter()
+            .find(|it| it.link == link)
+            .map(|it| it.key)
+        else {
+            return;
+        };
+        let is_current = self.current() == Some(link);
+        let (now, out) = (cx.now, &mut *cx.out);
+        self.session
+            .drain_to(link, is_current, salt, now, &mut |message| {
+                out.push(FromHost::Seal {
+                    link,
+                    key,
+                    salt: message.header.salt,
+                    session_id: message.header.session_id,
+                    msg_id: message.header.msg_id,
+                    seqno: message.header.seqno,
+                    body: message.body,
+                });
+            });
+    }
+
+    /// Gives back room once the session has been idle for a while.
+    pub(super) fn tidy_if_due(&mut self, now: Now) {
+        if self.tidy_at.is_some_and(|at| at <= now.mono) {
+            self.session.tidy(now);
+            self.tidy_at = None;
+        }
+    }
+}

@@ -1,0 +1,105 @@
+//! A connection at a gateway, as its host sees it.
+
+use core::time::Duration;
+
+use crate::cx::{Cx, Mono};
+use crate::envelope::Header;
+use crate::ids::{AuthKeyId, Identity, LinkId, MsgId, Salt, SeqNo, SessionId};
+use crate::port::FromHost;
+use crate::session::BadMsg;
+use crate::session::msg_id::Generator;
+use crate::session::server::refusal;
+
+/// What a host keeps of a connection.
+#[derive(Debug, Default)]
+pub(super) struct Link {
+    /// The sessions that it carries.
+    pub(super) sessions: Vec<(Identity, SessionId)>,
+    /// Its owner was told that there is something to drain.
+    pub(super) is_ready: bool,
+    /// Nothing is sent any more.
+    pub(super) is_closed: bool,
+    quick_acks: Vec<u32>,
+    refusals: Vec<Refusal>,
+    close: Option<Option<i32>>,
+    /// Makes the ids of refusals that belong to no session.
+    ids: Generator,
+    disconnect_at: Option<Mono>,
+    pub(super) armed: Option<Mono>,
+}
+
+/// A refusal of a message whose session does not exist. It makes no session: a captured message could else fill
+/// the table.
+#[derive(Debug)]
+pub(super) struct Refusal {
+    pub(super) key: AuthKeyId,
+    pub(super) refused: Header,
+    pub(super) error: BadMsg,
+    /// The current one.
+    pub(super) salt: Salt,
+}
+
+impl Link {
+    pub(super) fn quick_ack(&mut self, token: u32) {
+        self.quick_acks.push(token);
+    }
+
+    pub(super) fn refuse(&mut self, refusal: Refusal) {
+        self.refusals.push(refusal);
+    }
+
+    pub(super) const fn close(&mut self, code: Option<i32>) {
+        if self.close.is_none() && !self.is_closed {
+            self.close = Some(code);
+        }
+    }
+
+    /// Sets anew when the link is closed unless its client asks again.
+    pub(super) fn disconnect_after(&mut self, delay: Duration, now: Mono) -> Mono {
+        let at = now + delay;
+        self.disconnect_at = Some(at);
+        at
+    }
+
+    /// Tells whether its client has not asked again in time.
+    pub(super) fn is_overdue(&self, now: Mono) -> bool {
+        self.disconnect_at.is_some_and(|at| at <= now)
+    }
+
+    /// Returns when it is closed unless its client asks again.
+    pub(super) const fn disconnect_at(&self) -> Option<Mono> {
+        self.disconnect_at
+    }
+
+    /// Returns the highest id of a refusal that was sent outside of sessions.
+    pub(super) const fn last_id(&self) -> MsgId {
+        self.ids.last()
+    }
+
+    /// Appends what belongs to the link rather than to a session.
+    pub(super) fn drain_own(&mut self, link: LinkId, cx: &mut Cx<'_, FromHost>) {
+        let quick_acks = self
+            .quick_acks
+            .drain(..)
+            .map(|token| FromHost::QuickAck { link, token });
+        cx.out.extend(quick_acks);
+        for it in self.refusals.drain(..) {
+            cx.out.push(FromHost::Seal {
+                link,
+                key: it.key,
+                salt: it.salt,
+                session_id: it.refused.session_id,
+                msg_id: self.ids.next(cx.now.unix, ANSWER),
+                seqno: SeqNo(0),
+                body: refusal(it.error, it.refused.msg_id, it.refused.seqno, it.salt),
+            });
+        }
+        if let Some(code) = self.close.take() {
+            self.is_closed = true;
+            cx.out.push(FromHost::Close { link, code });
+        }
+    }
+}
+
+/// Low two bits of an answer's id.
+const ANSWER: i64 = 1;

@@ -1,0 +1,86 @@
+//! What is done before any lock is taken: frames are parsed and unpacked, answers are packed.
+
+use bytes::Bytes;
+use heliogram_tl::{Writer, gzip};
+
+use crate::envelope::{Authentic, Header};
+use crate::ids::LinkId;
+use crate::limits::{PACK_BYTES_MAX, PACK_BYTES_MIN};
+use crate::port::{Frame, KeyFacts, Reply};
+use crate::session::incoming::{self, Contents, PACKED};
+use crate::session::server::rpc_error;
+use crate::side::Server;
+
+/// A frame whose contents have been read.
+#[derive(Debug)]
+pub struct PreparedFrame {
+    pub(super) link: LinkId,
+    pub(super) key: KeyFacts,
+    pub(super) peer: core::net::SocketAddr,
+    pub(super) header: Header,
+    pub(super) quick_ack: Option<u32>,
+    /// Proof that the frame came through a port.
+    pub(super) contents: Authentic<Contents>,
+}
+
+impl PreparedFrame {
+    /// Parses containers, unpacks what is packed, takes off wrappers. Takes time with the size of the frame; needs no
+    /// lock.
+    #[must_use]
+    pub fn new(frame: Frame) -> Self {
+        let header = Header {
+            salt: frame.salt,
+            session_id: frame.session_id,
+            msg_id: frame.msg_id,
+            seqno: frame.seqno,
+        };
+        let contents = incoming::read::<Server>(frame.msg_id, frame.seqno, frame.body);
+        Self {
+            link: frame.link,
+            key: frame.key,
+            peer: frame.peer,
+            header,
+            quick_ack: frame.quick_ack,
+            contents: Authentic::vouched_by_edge(contents),
+        }
+    }
+
+    /// Returns whose session the frame belongs to: which host it goes to.
+    #[must_use]
+    pub fn identity(&self) -> crate::ids::Identity {
+        self.key.identity()
+    }
+}
+
+/// An answer as it will be sent.
+#[derive(Clone, Debug)]
+pub struct PreparedAnswer {
+    pub(super) result: Bytes,
+}
+
+impl PreparedAnswer {
+    /// Packs a large result if that makes it smaller. Takes time with the size of the result; needs no lock.
+    #[must_use]
+    pub fn new(reply: Reply) -> Self {
+        match reply {
+            Reply::Error(error) => Self {
+                result: rpc_error(error.code, &error.message),
+            },
+            Reply::Result(result) => Self {
+                result: pack(&result).unwrap_or(result),
+            },
+        }
+    }
+}
+
+/// Packs an object; `None` if that is not worth it.
+fn pack(object: &[u8]) -> Option<Bytes> {
+    if !(PACK_BYTES_MIN..=PACK_BYTES_MAX).contains(&object.len()) {
+        return None;
+    }
+    let mut writer = Writer::new();
+    writer.u32(PACKED);
+    writer.bytes(&gzip::pack(object));
+    let packed = writer.into_vec();
+    (packed.len() < object.len()).then(|| packed.into())
+}

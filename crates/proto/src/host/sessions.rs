@@ -1,0 +1,491 @@
+//! What happens to the sessions of a host: messages, answers, connections that end, time.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use core::time::Duration;
+
+use crate::cx::{Cx, Mono};
+use crate::envelope::Header;
+use crate::host::identity::{Entry, Owned};
+use crate::host::link::{Link, Refusal};
+use crate::host::prepare::{PreparedAnswer, PreparedFrame};
+use crate::host::timers::{Timer, Timers};
+use crate::host::{CallId, Effect, Host};
+use crate::ids::{Identity, LinkId, MsgId, SessionId};
+use crate::limits::{
+    QUEUED_MESSAGES_MAX, SESSION_IDLE_S_MAX, SESSION_TIDY_S, SESSIONS_PER_IDENTITY_MAX,
+    SESSIONS_PER_LINK_MAX,
+};
+use crate::port::{Call, KeyFacts, KeyKind};
+use crate::session::incoming::Contents;
+use crate::session::request::Request;
+use crate::session::salts::Salts;
+use crate::session::server::{self, Outcome, Turn, rpc_error};
+use crate::session::{BadMsg, msg_id};
+use crate::side::Server;
+
+use heliogram_tl::{api, peek_id};
+
+impl Host {
+    pub(super) fn on_frame(&mut self, frame: PreparedFrame, cx: &mut Cx<'_, Effect>) {
+        let (link, key, header) = (frame.link, frame.key, frame.header);
+        if self.links.entry(link).or_default().is_closed {
+            return;
+        }
+        if key.is_expired(cx.now.unix.seconds()) {
+            return self.close(link, KEY_ABSENT, cx);
+        }
+        let contents = frame.contents.into_inner();
+        let identity = key.identity();
+        if let Err(error) = self.check_outer(&key, &header, &contents, cx) {
+            return self.refuse(error, link, &key, &header, cx);
+        }
+        self.ensure_session(identity, header.session_id, link, cx);
+        self.tie(identity, header.session_id, link, &key);
+
+        let mut effects = core::mem::take(&mut self.effects);
+        let Some(owned) = self.identities.get_mut(&identity) else {
+            return;
+        };
+        let salts = owned.salts;
+        let Some(entry) = owned.session_mut(header.session_id) else {
+            return;
+        };
+        let (source, now) = (&self.source, cx.now);
+        let mut turn = Turn {
+            link,
+            now,
+            salts: &salts,
+            source,
+            effects: &mut effects,
+        };
+        let outcome = entry.session.handle(&header, contents, &mut turn);
+        if outcome == Ok(Outcome::Accepted) {
+            entry.trust(link, now.mono);
+            entry.last_used = now.mono;
+        }
+        if let Some(token) = frame.quick_ack
+            && matches!(outcome, Ok(Outcome::Accepted | Outcome::Duplicate))
+        {
+            self.links.entry(link).or_default().quick_ack(token);
+            self.make_ready(link, cx);
+        }
+        for effect in effects.drain(..) {
+            self.on_effect(effect, link, &key, frame.peer, header.session_id, cx);
+        }
+        self.effects = effects;
+        if outcome.is_err() {
+            self.close(link, None, cx);
+        }
+        self.settle(identity, header.session_id, cx);
+    }
+
+    /// Checks what can be checked without the session, in the documented order.
+    fn check_outer(
+        &mut self,
+        key: &KeyFacts,
+        header: &Header,
+        contents: &Contents,
+        cx: &Cx<'_, Effect>,
+    ) -> Result<(), BadMsg> {
+        let now_s = cx.now.unix.seconds();
+        msg_id::check_low_bits::<Server>(header.msg_id)?;
+        msg_id::check_age(header.msg_id, now_s)?;
+        let (identity, source) = (key.identity(), &self.source);
+        let owned = self.identities.get_mut(&identity);
+        let has_session;
+        let salts = match owned {
+            Some(owned) => {
+                owned.salts.refresh(source, now_s);
+                has_session = owned.session_mut(header.session_id).is_some();
+                owned.salts
+            }
+            None => {
+                has_session = false;
+                Salts::new(identity, source, now_s)
+            }
+        };
+        if !salts.accept(header.salt, key, source, now_s) {
+            return Err(BadMsg::Salt);
+        }
+        if !has_session && matches!(contents, Contents::Undecodable) {
+            return Err(BadMsg::Container);
+        }
+        Ok(())
+    }
+
+    /// Tells the client that a message was ignored, in its session if it has one.
+    fn refuse(
+        &mut self,
+        error: BadMsg,
+        link: LinkId,
+        key: &KeyFacts,
+        header: &Header,
+        cx: &mut Cx<'_, Effect>,
+    ) {
+        let identity = key.identity();
+        let session_id = header.session_id;
+        let owned = self.identities.get_mut(&identity);
+        let salt = match &owned {
+            Some(owned) => owned.salts.current(),
+            None => Salts::new(identity, &self.source, cx.now.unix.seconds()).current(),
+        };
+        if owned.is_some_and(|owned| owned.session_mut(session_id).is_some()) {
+            self.tie(identity, session_id, link, key);
+            if let Some(entry) = self.entry(identity, session_id) {
+                entry.session.refuse_outer(error, header, salt, link);
+            }
+            return self.settle(identity, session_id, cx);
+        }
+        let refusal = Refusal {
+            key: key.id,
+            refused: *header,
+            error,
+            salt,
+        };
+        self.links.entry(link).or_default().refuse(refusal);
+        self.make_ready(link, cx);
+    }
+
+    /// Makes a session if it is not there. The one used longest ago makes room.
+    fn ensure_session(
+        &mut self,
+        identity: Identity,
+        session_id: SessionId,
+        link: LinkId,
+        cx: &mut Cx<'_, Effect>,
+    ) {
+        let source = &self.source;
+        let owned = self
+            .identities
+            .entry(identity)
+            .or_insert_with(|| Owned::new(Salts::new(identity, source, cx.now.unix.seconds())));
+        if owned.session_mut(session_id).is_some() {
+            return;
+        }
+        let mut unique_id = [0; 8];
+        cx.rng.fill_bytes(&mut unique_id);
+        owned.insert(session_id, i64::from_le_bytes(unique_id), cx.now.mono);
+        let last_id = self.links.get(&link).map(Link::last_id);
+        if let (Some(entry), Some(last_id)) = (owned.session_mut(session_id), last_id) {
+            entry.session.raise_ids_to(last_id);
+        }
+        if owned.sessions() > SESSIONS_PER_IDENTITY_MAX
+            && let Some(oldest) = owned.oldest(session_id)
+        {
+            self.end_session(identity, oldest, cx);
+        }
+    }
+
+    /// Ties a session and a link to each other, within the limits of both.
+    fn tie(&mut self, identity: Identity, session_id: SessionId, link: LinkId, key: &KeyFacts) {
+        let Some(entry) = self.entry(identity, session_id) else {
+            return;
+        };
+        let spare_link = entry.seen_on(link, key.id);
+        if let Some(spare) = spare_link.and_then(|spare| self.links.get_mut(&spare)) {
+            spare.sessions.retain(|&it| it != (identity, session_id));
+        }
+        let sessions = &mut self.links.entry(link).or_default().sessions;
+        if sessions.contains(&(identity, session_id)) {
+            return;
+        }
+        sessions.push((identity, session_id));
+        if sessions.len() > SESSIONS_PER_LINK_MAX {
+            let (identity, session_id) = sessions.remove(0);
+            if let Some(entry) = self.entry(identity, session_id) {
+                entry.detach(link);
+            }
+        }
+    }
+
+    fn on_effect(
+        &mut self,
+        effect: server::Effect,
+        link: LinkId,
+        key: &KeyFacts,
+        peer: core::net::SocketAddr,
+        session_id: SessionId,
+        cx: &mut Cx<'_, Effect>,
+    ) {
+        let identity = key.identity();
+        match effect {
+            server::Effect::Call { msg_id, request } => {
+                self.calls_running += 1;
+                if let Some(refusal) = self.on_call(msg_id, request, key, peer, session_id, cx)
+                    && let Some(entry) = self.entry(identity, session_id)
+                {
+                    let (code, name) = refusal;
+                    entry.session.reply(msg_id, rpc_error(code, name));
+                    self.calls_running -= 1;
+                }
+            }
+            server::Effect::Cancel { msg_id } => {
+                self.calls_running = self.calls_running.saturating_sub(1);
+                if let Some(entry) = self.entry(identity, session_id) {
+                    let incarnation = entry.session.unique_id();
+                    let id = CallId {
+                        identity,
+                        session_id,
+                        msg_id,
+                        incarnation,
+                    };
+                    cx.out.push(Effect::Cancel { id });
+                }
+            }
+            server::Effect::Destroy {
+                session_id: other,
+                asked_by,
+            } => {
+                let was_there = self.end_session(identity, other, cx);
+                if let Some(entry) = self.entry(identity, session_id) {
+                    entry.session.destroyed(other, was_there, asked_by);
+                }
+            }
+            server::Effect::DisconnectAfter { delay } => {
+                if let Some(state) = self.links.get_mut(&link) {
+                    let at = state.disconnect_after(delay, cx.now.mono);
+                    self.timers.arm_by(Timer::Link(link), &mut state.armed, at);
+                }
+            }
+        }
+    }
+
+    /// Hands a call out, unless it may not be made: then returns the `rpc_error`.
+    fn on_call(
+        &mut self,
+        msg_id: MsgId,
+        request: Request,
+        key: &KeyFacts,
+        peer: core::net::SocketAddr,
+        session_id: SessionId,
+        cx: &mut Cx<'_, Effect>,
+    ) -> Option<(i32, &'static str)> {
+        let identity = key.identity();
+        if let (Some(client), Some(allowed)) = (&request.client, &self.api_ids)
+            && !allowed.contains(&client.api_id)
+        {
+            return Some((400, "CONNECTION_API_ID_INVALID"));
+        }
+        let owned = self.identities.get_mut(&identity)?;
+        if let Some(client) = request.client {
+            owned.layer = request.layer.or(owned.layer);
+            if owned.client.as_deref() != Some(&*client) {
+                owned.client = Some(Arc::from(client));
+            }
+        }
+        if is_unbound(key) && !is_allowed_unbound(&request.query) {
+            return Some((401, "AUTH_KEY_PERM_EMPTY"));
+        }
+        let (layer, client) = (request.layer.or(owned.layer), owned.client.clone());
+        let incarnation = owned.session_mut(session_id)?.session.unique_id();
+        cx.out.push(Effect::Call {
+            id: CallId {
+                identity,
+                session_id,
+                msg_id,
+                incarnation,
+            },
+            call: Call {
+                identity,
+                key: *key,
+                session_id,
+                msg_id,
+                term: self.source.term(),
+                layer,
+                client,
+                peer,
+                without_updates: request.without_updates,
+                body: request.query,
+            },
+        });
+        None
+    }
+
+    pub(super) fn on_answer(
+        &mut self,
+        call: CallId,
+        answer: PreparedAnswer,
+        cx: &mut Cx<'_, Effect>,
+    ) {
+        // A session that ended meanwhile has cancelled its calls; the answer finds nobody.
+        let Some(entry) = self.entry(call.identity, call.session_id) else {
+            return;
+        };
+        if entry.session.unique_id() == call.incarnation
+            && entry.session.reply(call.msg_id, answer.result)
+        {
+            self.calls_running = self.calls_running.saturating_sub(1);
+            self.settle(call.identity, call.session_id, cx);
+        }
+    }
+
+    pub(super) fn on_detach(&mut self, link: LinkId, cx: &mut Cx<'_, Effect>) {
+        let Some(mut state) = self.links.remove(&link) else {
+            return;
+        };
+        self.timers.disarm(Timer::Link(link), &mut state.armed);
+        for (identity, session_id) in state.sessions {
+            if let Some(entry) = self.entry(identity, session_id) {
+                entry.detach(link);
+                entry.last_used = cx.now.mono;
+            }
+            self.settle(identity, session_id, cx);
+        }
+    }
+
+    pub(super) fn on_session_deadline(
+        &mut self,
+        identity: Identity,
+        session_id: SessionId,
+        cx: &mut Cx<'_, Effect>,
+    ) {
+        let Some(entry) = self.entry(identity, session_id) else {
+            return;
+        };
+        entry.armed = None;
+        if entry.expires_at().is_some_and(|at| at <= cx.now.mono) {
+            self.end_session(identity, session_id, cx);
+            return;
+        }
+        entry.session.handle_deadline(cx.now.mono);
+        entry.tidy_if_due(cx.now);
+        self.settle(identity, session_id, cx);
+    }
+
+    pub(super) fn on_identity_deadline(&mut self, identity: Identity, now: Mono) {
+        let Some(owned) = self.identities.get_mut(&identity) else {
+            return;
+        };
+        if owned.is_over(now) {
+            self.identities.remove(&identity);
+        } else if owned.sessions() == 0
+            && let Some(at) = owned.over_at()
+        {
+            self.timers.arm_by(Timer::Identity(identity), &mut None, at);
+        }
+    }
+
+    /// Ends a session: its calls are cancelled, its connections live on. Returns whether it was there.
+    fn end_session(
+        &mut self,
+        identity: Identity,
+        session_id: SessionId,
+        cx: &mut Cx<'_, Effect>,
+    ) -> bool {
+        let Some(owned) = self.identities.get_mut(&identity) else {
+            return false;
+        };
+        let Some(mut entry) = owned.remove(session_id, cx.now.mono) else {
+            return false;
+        };
+        if owned.sessions() == 0
+            && let Some(at) = owned.over_at()
+        {
+            self.timers.arm_by(Timer::Identity(identity), &mut None, at);
+        }
+        self.timers
+            .disarm(Timer::Session(identity, session_id), &mut entry.armed);
+        for link in entry.links() {
+            if let Some(state) = self.links.get_mut(&link) {
+                state.sessions.retain(|&it| it != (identity, session_id));
+            }
+        }
+        self.calls_running = self
+            .calls_running
+            .saturating_sub(entry.session.calls_running());
+        let incarnation = entry.session.unique_id();
+        for msg_id in entry.session.running_calls() {
+            let id = CallId {
+                identity,
+                session_id,
+                msg_id,
+                incarnation,
+            };
+            cx.out.push(Effect::Cancel { id });
+        }
+        true
+    }
+
+    fn entry(&mut self, identity: Identity, session_id: SessionId) -> Option<&mut Entry> {
+        self.identities.get_mut(&identity)?.session_mut(session_id)
+    }
+
+    /// Says which links have something to drain, and arms the session's timer.
+    fn settle(&mut self, identity: Identity, session_id: SessionId, cx: &mut Cx<'_, Effect>) {
+        let Self {
+            identities,
+            links,
+            timers,
+            ..
+        } = self;
+        let entry = identities
+            .get_mut(&identity)
+            .and_then(|it| it.session_mut(session_id));
+        if let Some(entry) = entry {
+            tell_links(entry, links, timers, identity, cx);
+        }
+    }
+}
+
+fn tell_links(
+    entry: &mut Entry,
+    links: &mut BTreeMap<LinkId, Link>,
+    timers: &mut Timers,
+    identity: Identity,
+    cx: &mut Cx<'_, Effect>,
+) {
+    let now = cx.now.mono;
+    let is_flooded = entry.session.queued() > QUEUED_MESSAGES_MAX;
+    for link in entry.links() {
+        let Some(state) = links.get_mut(&link) else {
+            continue;
+        };
+        if is_flooded {
+            state.close(None);
+        }
+        if !state.is_ready && (is_flooded || entry.wants(link, now)) {
+            state.is_ready = true;
+            cx.out.push(Effect::Ready { link });
+        }
+    }
+    if entry.tidy_at.is_none() && !entry.session.is_tidy() {
+        entry.tidy_at = Some(now + Duration::from_secs(SESSION_TIDY_S));
+    }
+    let soonest = [
+        entry.session.next_deadline(now),
+        entry.tidy_at,
+        entry.expires_at(),
+    ];
+    if let Some(at) = soonest.into_iter().flatten().min() {
+        let timer = Timer::Session(identity, entry.session.id());
+        timers.arm_by(timer, &mut entry.armed, at);
+    }
+}
+
+impl Entry {
+    /// Returns when the session ends unless a connection uses it.
+    fn expires_at(&self) -> Option<Mono> {
+        self.is_alone()
+            .then(|| self.last_used + Duration::from_secs(SESSION_IDLE_S_MAX))
+    }
+}
+
+/// Tells whether a key is a temporary one that nobody has bound.
+fn is_unbound(key: &KeyFacts) -> bool {
+    matches!(key.kind, KeyKind::Temporary { .. }) && key.perm.is_none()
+}
+
+/// Tells whether a method may be called under an unbound temporary key.
+fn is_allowed_unbound(query: &[u8]) -> bool {
+    matches!(
+        peek_id(query),
+        Some(
+            api::auth::BindTempAuthKey::ID | api::help::GetConfig::ID | api::help::GetNearestDc::ID
+        )
+    )
+}
+
+/// The transport error that tells a client to forget its key.
+const KEY_ABSENT: Option<i32> = Some(-404);
