@@ -15,19 +15,30 @@ pub(crate) struct Clock {
 
 impl Clock {
     pub(crate) fn start() -> Self {
-        Self { origin: Instant::now() }
+        Self {
+            origin: Instant::now(),
+        }
     }
 
     pub(crate) fn now(self) -> Now {
-        let unix = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or(Duration::ZERO);
-        Now { mono: Mono(nanos(self.origin.elapsed())), unix: Unix(nanos(unix)) }
+        let unix = SystemTime::now()
+            .duration_since(UNIX_EPOCH)
+            .unwrap_or(Duration::ZERO);
+        Now {
+            mono: Mono(nanos(self.origin.elapsed())),
+            unix: Unix(nanos(unix)),
+        }
     }
 
     /// Returns when `mono` is, for a timer.
     pub(crate) fn instant(self, mono: Mono) -> tokio::time::Instant {
         let after = Duration::from_nanos(mono.0);
         let far = Duration::from_secs(FAR_S);
-        tokio::time::Instant::from_std(self.origin.checked_add(after.min(far)).unwrap_or(self.origin))
+        tokio::time::Instant::from_std(
+            self.origin
+                .checked_add(after.min(far))
+                .unwrap_or(self.origin),
+        )
     }
 }
 
@@ -41,7 +52,10 @@ thread_local! {
 }
 
 /// Draws a seed from the operating system. Without one nothing that this process makes is secret: it ends.
-#[expect(clippy::panic, reason = "no key may be made without entropy, and no peer can bring this about")]
+#[expect(
+    clippy::panic,
+    reason = "no key may be made without entropy, and no peer can bring this about"
+)]
 fn seed() -> [u8; 32] {
     let mut seed = [0; 32];
     match getrandom::fill(&mut seed) {

@@ -70,19 +70,30 @@ impl Listener {
     /// Makes a listener for every framing, plain or obfuscated.
     #[must_use]
     pub const fn tcp(address: SocketAddr) -> Self {
-        Self { address, kind: ListenerKind::Tcp, proxy_protocol: false }
+        Self {
+            address,
+            kind: ListenerKind::Tcp,
+            proxy_protocol: false,
+        }
     }
 
     /// Makes a listener for WebSocket at `/apiws`.
     #[must_use]
     pub const fn websocket(address: SocketAddr) -> Self {
-        Self { address, kind: ListenerKind::WebSocket, proxy_protocol: false }
+        Self {
+            address,
+            kind: ListenerKind::WebSocket,
+            proxy_protocol: false,
+        }
     }
 }
 
 /// What is spoken on a listener.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[expect(clippy::exhaustive_enums, reason = "a new kind must break every driver at compile time")]
+#[expect(
+    clippy::exhaustive_enums,
+    reason = "a new kind must break every driver at compile time"
+)]
 pub enum ListenerKind {
     /// Every framing, plain or obfuscated.
     Tcp,

@@ -116,7 +116,9 @@ impl Connection {
         self.handle_mail(now, scratch);
         is_active |= self.read(task, now, scratch);
         if self.link.next_deadline().is_some_and(|end| end <= now.mono) {
-            self.step(now, scratch, |link, write, cx| link.handle_deadline(write, cx));
+            self.step(now, scratch, |link, write, cx| {
+                link.handle_deadline(write, cx);
+            });
         }
         if self.backlog.is_overdue(now.mono) || self.edge.phase() == Phase::Ended {
             self.end = Some(End::Now);
@@ -147,7 +149,9 @@ impl Connection {
                 Mail::Key { id, outcome } => Input::Key { id, outcome },
                 Mail::Refuse { code } => Input::Refuse { code },
             };
-            self.step(now, scratch, |link, write, cx| link.handle(input, write, cx));
+            self.step(now, scratch, |link, write, cx| {
+                link.handle(input, write, cx);
+            });
         }
         scratch.mail = mail;
     }
@@ -173,7 +177,9 @@ impl Connection {
                 Poll::Ready(Ok(())) if input.is_empty() => self.end = Some(End::Now),
                 Poll::Ready(Ok(())) => {
                     is_active = true;
-                    self.step(now, scratch, |link, write, cx| link.receive(input, write, cx));
+                    self.step(now, scratch, |link, write, cx| {
+                        link.receive(input, write, cx);
+                    });
                 }
                 Poll::Ready(Err(error)) => {
                     tracing::debug!(link = self.id.0, %error, "the connection broke");
@@ -196,8 +202,23 @@ impl Connection {
         scratch: &mut Scratch,
         step: impl FnOnce(&mut Link, &mut Vec<u8>, &mut Cx<'_, Effect>),
     ) {
-        let Scratch { write, effects, to_host, .. } = scratch;
-        with_rng(|rng| step(&mut self.link, write, &mut Cx { now, rng, out: effects }));
+        let Scratch {
+            write,
+            effects,
+            to_host,
+            ..
+        } = scratch;
+        with_rng(|rng| {
+            step(
+                &mut self.link,
+                write,
+                &mut Cx {
+                    now,
+                    rng,
+                    out: effects,
+                },
+            );
+        });
         for effect in effects.drain(..) {
             match effect {
                 Effect::Close { cause, code } => {
@@ -226,14 +247,25 @@ impl Connection {
     }
 
     fn may_start_handshake(&self, now: Now) -> bool {
-        let Some(admission) = &self.admission else { return true };
-        self.edge.limiter.lock().start_handshake(admission, now.mono)
+        let Some(admission) = &self.admission else {
+            return true;
+        };
+        self.edge
+            .limiter
+            .lock()
+            .start_handshake(admission, now.mono)
     }
 
     /// Tells whether the client that a proxy has announced is within the limits.
     fn is_admitted(&mut self, peer: SocketAddr, now: Now) -> bool {
-        let Some(admission) = &mut self.admission else { return true };
-        self.edge.limiter.lock().name(admission, peer.ip(), now.mono).is_ok()
+        let Some(admission) = &mut self.admission else {
+            return true;
+        };
+        self.edge
+            .limiter
+            .lock()
+            .name(admission, peer.ip(), now.mono)
+            .is_ok()
     }
 
     fn submit(&mut self, scratch: &mut Scratch) {
@@ -256,7 +288,9 @@ impl Connection {
         if !scratch.from_host.is_empty() {
             let mut from_host = std::mem::take(&mut scratch.from_host);
             let mut link = std::mem::take(&mut scratch.link);
-            self.step(now, scratch, |this, write, cx| this.send(&mut from_host, &mut link, write, cx));
+            self.step(now, scratch, |this, write, cx| {
+                this.send(&mut from_host, &mut link, write, cx);
+            });
             (scratch.from_host, scratch.link) = (from_host, link);
         }
         if self.edge.phase() == Phase::Closing {
@@ -268,7 +302,10 @@ impl Connection {
     /// Writes what this turn has appended; what the socket does not take waits.
     fn write(&mut self, task: &mut Context<'_>, now: Now, scratch: &mut Scratch) {
         if self.end != Some(End::Now)
-            && self.backlog.write(&mut self.stream, task, &mut scratch.write, now.mono).is_err()
+            && self
+                .backlog
+                .write(&mut self.stream, task, &mut scratch.write, now.mono)
+                .is_err()
         {
             self.end = Some(End::Now);
         }
@@ -296,7 +333,10 @@ impl Connection {
 
     /// Tells whether a deadline has come; else sets the timer.
     fn is_due(&self, task: &mut Context<'_>, mut sleep: Pin<&mut Sleep>) -> bool {
-        let next = [self.link.next_deadline(), self.backlog.next_deadline()].into_iter().flatten().min();
+        let next = [self.link.next_deadline(), self.backlog.next_deadline()]
+            .into_iter()
+            .flatten()
+            .min();
         let Some(next) = next else { return false };
         let next = self.edge.clock.instant(next);
         loop {
@@ -338,7 +378,11 @@ impl Drop for Connection {
         if std::thread::panicking() {
             tracing::error!(link = self.id.0, "a connection panicked");
         }
-        self.edge.detach(self.id, self.link.held_keys().collect(), self.link.awaited_keys().collect());
+        self.edge.detach(
+            self.id,
+            self.link.held_keys().collect(),
+            self.link.awaited_keys().collect(),
+        );
         if let Some(admission) = self.admission.take() {
             self.edge.disconnect(admission);
         }

@@ -85,7 +85,12 @@ impl Edge {
     }
 
     /// Forgets a connection, and gives back what it held.
-    pub(crate) fn detach(self: &Arc<Self>, link: LinkId, held: Vec<AuthKeyId>, awaited: Vec<AuthKeyId>) {
+    pub(crate) fn detach(
+        self: &Arc<Self>,
+        link: LinkId,
+        held: Vec<AuthKeyId>,
+        awaited: Vec<AuthKeyId>,
+    ) {
         self.links.remove(link);
         self.sessions.submit(&mut vec![ToHost::Detach { link }]);
         for id in held {
@@ -98,7 +103,9 @@ impl Edge {
     }
 
     pub(crate) fn disconnect(&self, admission: Admission) {
-        self.limiter.lock().disconnect(admission, self.clock.now().mono);
+        self.limiter
+            .lock()
+            .disconnect(admission, self.clock.now().mono);
     }
 
     /// Looks for a key; the outcome comes by mail.
@@ -147,7 +154,11 @@ impl Edge {
         let mut effects = Vec::new();
         let now = self.clock.now();
         with_rng(|rng| {
-            let mut cx = Cx { now, rng, out: &mut effects };
+            let mut cx = Cx {
+                now,
+                rng,
+                out: &mut effects,
+            };
             self.cache.lock().handle(input, &mut cx);
         });
         for effect in effects {
@@ -188,11 +199,24 @@ impl Edge {
     ) {
         let mut effects = Vec::new();
         let now = self.clock.now();
-        with_rng(|rng| step(&mut self.exchanges.lock(), &mut Cx { now, rng, out: &mut effects }));
+        with_rng(|rng| {
+            step(
+                &mut self.exchanges.lock(),
+                &mut Cx {
+                    now,
+                    rng,
+                    out: &mut effects,
+                },
+            );
+        });
         for effect in effects {
             match effect {
-                exchanges::Effect::Answer { link, body } => self.links.post(link, Mail::Answer(body)),
-                exchanges::Effect::Close { link } => self.links.post(link, Mail::Refuse { code: None }),
+                exchanges::Effect::Answer { link, body } => {
+                    self.links.post(link, Mail::Answer(body));
+                }
+                exchanges::Effect::Close { link } => {
+                    self.links.post(link, Mail::Refuse { code: None });
+                }
                 exchanges::Effect::Refuse { link, code } => {
                     self.links.post(link, Mail::Refuse { code: Some(code) });
                 }
@@ -234,7 +258,13 @@ impl Edge {
             }
         });
         // A task that is handed back is dropped, and so answers for itself.
-        if self.pool.submit(Box::new(move || answer.set(Some(with_rng(|rng| job.run(rng)))))).is_err() {
+        if self
+            .pool
+            .submit(Box::new(move || {
+                answer.set(Some(with_rng(|rng| job.run(rng))));
+            }))
+            .is_err()
+        {
             tracing::warn!("handshakes come faster than they are worked off");
         }
     }
@@ -252,7 +282,9 @@ struct OnDrop<T, F: FnOnce(T)> {
 
 impl<T, F: FnOnce(T)> OnDrop<T, F> {
     const fn new(value: T, hand_over: F) -> Self {
-        Self { parts: Some((value, hand_over)) }
+        Self {
+            parts: Some((value, hand_over)),
+        }
     }
 
     fn set(mut self, value: T) {

@@ -40,10 +40,19 @@ impl Gateway {
         let mut sockets = Vec::with_capacity(config.listeners.len());
         for listener in &config.listeners {
             let socket = listen(listener.address).map_err(|error| {
-                io::Error::new(error.kind(), format!("can't listen on {}: {error}", listener.address))
+                io::Error::new(
+                    error.kind(),
+                    format!("can't listen on {}: {error}", listener.address),
+                )
             })?;
             let address = socket.local_addr()?;
-            sockets.push((Listener { address, ..*listener }, socket));
+            sockets.push((
+                Listener {
+                    address,
+                    ..*listener
+                },
+                socket,
+            ));
         }
         let edge = Arc::new(Edge::new(config, keys, sessions, exchange)?);
         Ok(Self { edge, sockets })
@@ -73,12 +82,18 @@ impl Gateway {
 
 impl fmt::Debug for Gateway {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Gateway").field("listeners", &self.addresses()).finish_non_exhaustive()
+        f.debug_struct("Gateway")
+            .field("listeners", &self.addresses())
+            .finish_non_exhaustive()
     }
 }
 
 fn listen(address: SocketAddr) -> io::Result<TcpListener> {
-    let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
+    let socket = Socket::new(
+        Domain::for_address(address),
+        Type::STREAM,
+        Some(Protocol::TCP),
+    )?;
     // Connections of the process before this one must not keep the port.
     socket.set_reuse_address(true)?;
     if address.is_ipv6() {
@@ -115,7 +130,12 @@ async fn accept(edge: Arc<Edge>, listener: Listener, socket: TcpListener) {
 fn admit(edge: &Arc<Edge>, config: &Arc<transport::Config>, stream: TcpStream, peer: SocketAddr) {
     let now = edge.clock.now().mono;
     let admission = if config.proxy_header {
-        if !edge.config.proxies.iter().any(|proxy| proxy.contains(peer.ip())) {
+        if !edge
+            .config
+            .proxies
+            .iter()
+            .any(|proxy| proxy.contains(peer.ip()))
+        {
             tracing::debug!(%peer, "refused: not a proxy");
             return;
         }
@@ -146,7 +166,12 @@ async fn close(edge: &Arc<Edge>) {
     edge.enter(Phase::Closing);
     until(end, || edge.links.is_empty()).await;
     edge.enter(Phase::Ended);
-    if timeout(LAST_WAIT, async { until(Instant::now() + LAST_WAIT, || edge.links.is_empty()).await }).await.is_err() {
+    if timeout(LAST_WAIT, async {
+        until(Instant::now() + LAST_WAIT, || edge.links.is_empty()).await;
+    })
+    .await
+    .is_err()
+    {
         tracing::warn!("connections were cut");
     }
 }

@@ -51,7 +51,11 @@ impl Handle {
 
     fn change(&self, change: impl FnOnce(&mut Mailbox) -> bool) {
         let mut inner = self.inner.lock();
-        let waker = if change(&mut inner.mailbox) { inner.waker.take() } else { None };
+        let waker = if change(&mut inner.mailbox) {
+            inner.waker.take()
+        } else {
+            None
+        };
         drop(inner);
         if let Some(waker) = waker {
             waker.wake();
@@ -72,7 +76,9 @@ pub(crate) struct Links {
 
 impl Links {
     pub(crate) fn new() -> Self {
-        Self { shards: (0..SHARDS).map(|_| Mutex::default()).collect() }
+        Self {
+            shards: (0..SHARDS).map(|_| Mutex::default()).collect(),
+        }
     }
 
     pub(crate) fn insert(&self, link: LinkId, handle: Arc<Handle>) {
@@ -89,7 +95,9 @@ impl Links {
 
     /// Puts mail into a link's mailbox; nothing if it is gone.
     pub(crate) fn post(&self, link: LinkId, mail: Mail) {
-        let handle = self.shard(link).and_then(|shard| shard.lock().get(&link).cloned());
+        let handle = self
+            .shard(link)
+            .and_then(|shard| shard.lock().get(&link).cloned());
         if let Some(handle) = handle {
             handle.post(mail);
         }
@@ -110,7 +118,8 @@ impl Links {
     }
 
     fn shard(&self, link: LinkId) -> Option<&Mutex<HashMap<LinkId, Arc<Handle>>>> {
-        self.shards.get(usize::try_from(link.0 % SHARDS).unwrap_or(0))
+        self.shards
+            .get(usize::try_from(link.0 % SHARDS).unwrap_or(0))
     }
 }
 

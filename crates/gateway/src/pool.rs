@@ -22,7 +22,11 @@ pub(crate) struct Pool {
 impl Pool {
     /// Starts `workers` threads, at least one.
     pub(crate) fn start(workers: usize, queue_max: usize) -> io::Result<Self> {
-        let queue = Arc::new(Queue { state: Mutex::default(), changed: Condvar::new(), queue_max });
+        let queue = Arc::new(Queue {
+            state: Mutex::default(),
+            changed: Condvar::new(),
+            queue_max,
+        });
         let pool = Self { queue };
         for number in 0..workers.max(1) {
             let queue = Arc::clone(&pool.queue);
@@ -123,7 +127,8 @@ mod tests {
         let pool = Pool::start(1, 8).unwrap();
         let (done, is_done) = mpsc::channel();
         pool.submit(Box::new(|| panic!("on purpose"))).unwrap();
-        pool.submit(Box::new(move || done.send(()).unwrap())).unwrap();
+        pool.submit(Box::new(move || done.send(()).unwrap()))
+            .unwrap();
         is_done.recv_timeout(PATIENCE).unwrap();
     }
 

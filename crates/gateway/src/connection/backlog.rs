@@ -25,7 +25,13 @@ pub(super) struct Backlog {
 
 impl Backlog {
     pub(super) const fn new(bytes_max: usize, age_max: Duration) -> Self {
-        Self { bytes: Vec::new(), written: 0, bytes_max, age_max, slow_since: None }
+        Self {
+            bytes: Vec::new(),
+            written: 0,
+            bytes_max,
+            age_max,
+            slow_since: None,
+        }
     }
 
     /// Writes `bytes` behind what waits. What is not taken waits, too.
@@ -71,7 +77,11 @@ impl Backlog {
         if self.is_empty() {
             return Ok(false);
         }
-        let written = write_some(socket, task, self.bytes.get(self.written..).unwrap_or_default())?;
+        let written = write_some(
+            socket,
+            task,
+            self.bytes.get(self.written..).unwrap_or_default(),
+        )?;
         self.written += written;
         if self.is_empty() {
             self.bytes = Vec::new();
@@ -138,7 +148,10 @@ mod tests {
     #[test]
     fn what_the_socket_does_not_take_waits_in_order() {
         let mut backlog = backlog();
-        let mut socket = Socket { room: 3, taken: Vec::new() };
+        let mut socket = Socket {
+            room: 3,
+            taken: Vec::new(),
+        };
         write(&mut backlog, &mut socket, b"abcdef", 0);
         write(&mut backlog, &mut socket, b"ghi", 0);
         assert_eq!(socket.taken, b"abc");
@@ -152,7 +165,10 @@ mod tests {
     #[test]
     fn who_takes_nothing_for_30_s_is_too_slow_and_who_takes_a_byte_is_not() {
         let mut backlog = backlog();
-        let mut socket = Socket { room: 0, taken: Vec::new() };
+        let mut socket = Socket {
+            room: 0,
+            taken: Vec::new(),
+        };
         write(&mut backlog, &mut socket, b"abc", 0);
         assert!(!backlog.is_overdue(at(29)));
         assert!(backlog.is_overdue(at(30)));
@@ -166,7 +182,10 @@ mod tests {
     #[test]
     fn who_has_more_than_the_limit_waiting_for_30_s_is_too_slow_though_it_takes_some() {
         let mut backlog = backlog();
-        let mut socket = Socket { room: 0, taken: Vec::new() };
+        let mut socket = Socket {
+            room: 0,
+            taken: Vec::new(),
+        };
         write(&mut backlog, &mut socket, &[0; 102], 0);
         socket.room = 1;
         assert!(flush(&mut backlog, &mut socket, 20));
@@ -179,7 +198,10 @@ mod tests {
     #[test]
     fn more_may_come_below_64_kib() {
         let mut backlog = backlog();
-        let mut socket = Socket { room: 0, taken: Vec::new() };
+        let mut socket = Socket {
+            room: 0,
+            taken: Vec::new(),
+        };
         write(&mut backlog, &mut socket, &[0; (64 << 10) - 1], 0);
         assert!(backlog.may_grow());
         write(&mut backlog, &mut socket, &[0; 1], 0);
@@ -190,7 +212,11 @@ mod tests {
     fn a_broken_socket_is_an_error() {
         let mut task = Context::from_waker(Waker::noop());
         let mut bytes = b"abc".to_vec();
-        assert!(backlog().write(&mut Broken, &mut task, &mut bytes, at(0)).is_err());
+        assert!(
+            backlog()
+                .write(&mut Broken, &mut task, &mut bytes, at(0))
+                .is_err()
+        );
     }
 
     fn backlog() -> Backlog {
@@ -199,7 +225,9 @@ mod tests {
 
     fn write(backlog: &mut Backlog, socket: &mut Socket, bytes: &[u8], now_s: u64) {
         let mut task = Context::from_waker(Waker::noop());
-        backlog.write(socket, &mut task, &mut bytes.to_vec(), at(now_s)).unwrap();
+        backlog
+            .write(socket, &mut task, &mut bytes.to_vec(), at(now_s))
+            .unwrap();
     }
 
     fn flush(backlog: &mut Backlog, socket: &mut Socket, now_s: u64) -> bool {
@@ -243,7 +271,11 @@ mod tests {
     struct Broken;
 
     impl AsyncWrite for Broken {
-        fn poll_write(self: Pin<&mut Self>, _: &mut Context<'_>, _: &[u8]) -> Poll<io::Result<usize>> {
+        fn poll_write(
+            self: Pin<&mut Self>,
+            _: &mut Context<'_>,
+            _: &[u8],
+        ) -> Poll<io::Result<usize>> {
             Poll::Ready(Err(io::ErrorKind::BrokenPipe.into()))
         }
 

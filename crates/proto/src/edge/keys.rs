@@ -234,7 +234,7 @@ impl KeyCache {
                 self.keep_until(end, id);
             }
             KeyOutcome::Present(record) => {
-                self.insert(Arc::clone(record), links.len(), cx.now.mono)
+                self.insert(Arc::clone(record), links.len(), cx.now.mono);
             }
             KeyOutcome::Unavailable => {}
         }

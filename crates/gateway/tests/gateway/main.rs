@@ -1,0 +1,12 @@
+//! A gateway on real sockets: keys in memory, and a session host that echoes.
+
+#![cfg(test)]
+
+mod bad_input;
+mod client;
+mod connections;
+mod exchange;
+mod limits;
+mod server;
+mod shutdown;
+mod transports;
