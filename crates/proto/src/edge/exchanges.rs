@@ -1,25 +1,26 @@
 //! The table of running key exchanges: one per gateway process.
 //!
-//! An exchange belongs to no connection: it is found by (`nonce`, `server_nonce`), and a query that is repeated byte for
-//! byte, on any connection, gets the byte-identical answer for as long as the exchange is remembered.
+//! An exchange belongs to no connection: it is found by (`nonce`, `server_nonce`), and a query that is repeated byte
+//! for byte, on any connection, gets the identical answer for as long as the exchange is remembered.
 //!
 //! ```text
-//! Request --> AwaitReqDh ----Work----> RsaWorks --Worked--> AwaitClientDh ----Work----> DhWorks
-//!                                                              ^                           | Worked
-//!                                                              +---- retry ---- Stores <---+
-//!                                                                                | Stored
-//!                                                                                v
-//!                                                                              Over: only the last answer is left
+//! Request --> AwaitReqDh --Work--> Works --Worked--> AwaitClientDh --Work--> Works
+//!                                                        ^                     | Worked: Store
+//!                                                        +------ retry ---- Stores
+//!                                                                              | Stored
+//!                                                                            Over: only the last answer is left
 //! ```
 //!
-//! Bounded in every direction: exchanges in all, unfinished ones per connection, jobs under way, connections that wait for
-//! one answer, used `new_nonce`s, and the life of everything. Does not run jobs, reach a store, parse the envelope of
-//! unencrypted messages, or time a connection out.
+//! Bounded in every direction: exchanges in all, unfinished ones per connection, jobs under way, connections that wait
+//! for one answer, used `new_nonce`s, and the life of everything. Does not run jobs, reach a store, parse the envelope
+//! of unencrypted messages, or time a connection out.
 //!
 //! Decided here: `docs/adr/0006-exchange-limits.md`.
 
 mod exchange;
 mod new_nonces;
+#[cfg(test)]
+mod tests;
 
 use core::time::Duration;
 use std::collections::BTreeSet;

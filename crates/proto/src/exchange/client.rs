@@ -10,8 +10,8 @@
 //!                               dh_gen_ok                       set_client_DH_params
 //! ```
 //!
-//! Each step that makes a query returns its bytes. The owner keeps the bytes of the last one: if no answer comes it sends
-//! exactly these again, under a new `msg_id`, on a new connection. It gives up after [`EXCHANGE_LIFE`].
+//! Each step that makes a query returns its bytes. The owner keeps the bytes of the last one: if no answer comes it
+//! sends exactly these again, under a new `msg_id`, on a new connection. It gives up after [`EXCHANGE_LIFE`].
 //!
 //! Trusts only the RSA keys that its caller knows. Verifies every group but the well-known one for itself.
 //!
@@ -76,8 +76,8 @@ pub fn restart_after(attempt: u32) -> Option<Duration> {
 pub struct Config {
     /// The server's RSA keys. Nothing from the network adds to them.
     pub keys: Vec<PublicKey>,
-    /// The data centre addressed: `+10000` for test, negative for media-only. `None` uses the constructors of old, which
-    /// name none.
+    /// The data centre addressed: `+10000` for test, negative for media-only. `None` uses the constructors of old,
+    /// which name none.
     pub dc: Option<i32>,
     /// Asks for a temporary key that lives so many seconds.
     pub expires_in_s: Option<i32>,
@@ -384,6 +384,12 @@ impl AwaitDhGen {
             })),
             Verdict::Retry | Verdict::Fail => Err(Error::Failed),
         }
+    }
+
+    /// Shows the key that the server is expected to have made, too.
+    #[cfg(test)]
+    pub(super) fn key(&self) -> &AuthKey {
+        &self.key
     }
 
     fn made(self) -> Result<Made, Error> {

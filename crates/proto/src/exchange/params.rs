@@ -120,7 +120,8 @@ impl Hashed {
         Some(Self(plain))
     }
 
-    /// Parses the object. `None` unless its hash, over exactly the bytes it takes, matches and less than a block is left.
+    /// Parses the object. `None` unless its hash, over exactly the bytes it takes, matches and less than a block is
+    /// left.
     pub(super) fn object<'a, T: Deserialize<'a>>(&'a self) -> Option<T> {
         let (hash, rest) = self.0.split_at_checked(SHA1_BYTES)?;
         let (object, taken) = read_front::<T>(rest)?;

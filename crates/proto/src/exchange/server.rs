@@ -18,6 +18,9 @@
 //!
 //! Source: <https://core.telegram.org/mtproto/auth_key>. Open points: `docs/adr/0006-exchange-limits.md`.
 
+mod config;
+mod query;
+
 use std::sync::Arc;
 
 use heliogram_crypto::dh::{self, Group};
@@ -25,7 +28,7 @@ use heliogram_crypto::hash::{ct_eq, sha256};
 use heliogram_crypto::rsa::PrivateKey;
 use heliogram_crypto::rsa_pad::{self, Padding};
 use heliogram_crypto::{AesKeyIv, AuthKey, SecretBytes, pq, tmp_aes};
-use heliogram_tl::{Serialize, mtproto, peek_id};
+use heliogram_tl::{Serialize, mtproto};
 use rand_core::CryptoRng;
 
 use super::inner::Inner;
@@ -35,185 +38,8 @@ use crate::ids::{AuthKeyId, Term};
 use crate::limits::{DH_RETRIES_MAX, TEMP_KEY_LIFE_S_MAX};
 use crate::port::{FirstSalt, KeyFacts, KeyKind, KeyRecord};
 
-/// Why a query is refused, and so the transport error that its sender gets before the connection is closed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum Refusal {
-    /// More work is under way than this process takes on. The state is kept: the same query may come again.
-    Busy,
-    /// Whatever else is wrong. One variant on purpose: naming the failed check would tell an attacker which guess
-    /// was warm. The state is forgotten.
-    NotFound,
-    /// The exchange is for a data centre that is not served here. The state is forgotten.
-    WrongDc,
-}
-
-impl Refusal {
-    /// Returns the transport error's code.
-    #[must_use]
-    pub const fn code(self) -> i32 {
-        match self {
-            Self::Busy => -429,
-            Self::NotFound => -404,
-            Self::WrongDc => -444,
-        }
-    }
-}
-
-impl core::fmt::Display for Refusal {
-    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
-        write!(f, "refused with {}", self.code())
-    }
-}
-
-impl core::error::Error for Refusal {}
-
-/// What a server's exchanges have in common.
-#[derive(Clone, Debug)]
-pub struct Config {
-    /// The keys that clients may encrypt to.
-    pub keys: Keyring,
-    /// The data centres that are served here.
-    pub dcs: Dcs,
-    /// Accept the padding with SHA-1 that older clients use, besides `RSA_PAD`.
-    pub legacy_padding: bool,
-    /// The term of whoever owns new keys: the first salt is valid in it only.
-    pub term: Term,
-}
-
-/// The server's private keys, in the order in which their fingerprints are offered.
-#[derive(Clone)]
-pub struct Keyring(Vec<(i64, Arc<PrivateKey>)>);
-
-impl Keyring {
-    /// Takes the keys in the order of preference.
-    #[must_use]
-    pub fn new(keys: impl IntoIterator<Item = PrivateKey>) -> Self {
-        let with_fingerprint = |key: PrivateKey| (key.public().fingerprint(), Arc::new(key));
-        Self(keys.into_iter().map(with_fingerprint).collect())
-    }
-
-    /// Returns the fingerprints, as they are offered in `resPQ`.
-    #[must_use]
-    pub fn fingerprints(&self) -> Vec<i64> {
-        self.0.iter().map(|(fingerprint, _)| *fingerprint).collect()
-    }
-
-    /// Offers one key under several fingerprints, as a transcript has them.
-    #[cfg(test)]
-    pub(super) fn offering(fingerprints: &[i64], key: PrivateKey) -> Self {
-        let key = Arc::new(key);
-        let offered = fingerprints.iter();
-        Self(
-            offered
-                .map(|fingerprint| (*fingerprint, Arc::clone(&key)))
-                .collect(),
-        )
-    }
-
-    fn find(&self, wanted: i64) -> Option<Arc<PrivateKey>> {
-        self.0
-            .iter()
-            .find(|(fingerprint, _)| *fingerprint == wanted)
-            .map(|(_, key)| Arc::clone(key))
-    }
-}
-
-impl core::fmt::Debug for Keyring {
-    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
-        f.debug_list().entries(self.fingerprints()).finish()
-    }
-}
-
-/// Which data centres an exchange may name.
-#[derive(Clone, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum Dcs {
-    /// Any.
-    Any,
-    /// Those with these numbers, each as production, test (`+10000`) and media-only (negative).
-    Listed(Vec<u32>),
-}
-
-impl Dcs {
-    /// Tells whether the data centre is served, as a client names it.
-    #[must_use]
-    pub fn serves(&self, named: i32) -> bool {
-        let number = named.unsigned_abs();
-        let number = number.checked_sub(TEST_DC_OFFSET).unwrap_or(number);
-        match self {
-            Self::Any => true,
-            Self::Listed(numbers) => numbers.contains(&number),
-        }
-    }
-}
-
-/// What a client may say in an unencrypted message.
-#[derive(Debug)]
-#[expect(
-    clippy::exhaustive_enums,
-    reason = "the protocol has these and no more"
-)]
-pub enum Query<'a> {
-    /// `msgs_ack`.
-    MsgsAck,
-    /// `req_pq_multi`, or `req_pq` of old: begins an exchange.
-    ReqPq {
-        /// The client's nonce.
-        nonce: Nonce,
-    },
-    /// Goes on with an exchange.
-    Step(Step<'a>),
-}
-
-/// A query that goes on with an exchange.
-#[derive(Debug)]
-#[expect(
-    clippy::exhaustive_enums,
-    reason = "the protocol has these and no more"
-)]
-pub enum Step<'a> {
-    /// `req_DH_params`.
-    ReqDhParams(mtproto::ReqDhParams<'a>),
-    /// `set_client_DH_params`.
-    SetClientDhParams(mtproto::SetClientDhParams<'a>),
-}
-
-impl<'a> Query<'a> {
-    /// Parses the body of an unencrypted message; returns the query with the bytes that it takes, without a tail.
-    ///
-    /// # Errors
-    ///
-    /// [`Refusal::NotFound`] when it is anything else, or cut short.
-    pub fn parse(body: &'a [u8]) -> Result<(Self, &'a [u8]), Refusal> {
-        let id = peek_id(body).ok_or(Refusal::NotFound)?;
-        let parsed = match id {
-            mtproto::ReqPqMulti::ID => params::read_front::<mtproto::ReqPqMulti>(body)
-                .map(|(query, taken)| (Self::ReqPq { nonce: query.nonce }, taken)),
-            mtproto::ReqPq::ID => params::read_front::<mtproto::ReqPq>(body)
-                .map(|(query, taken)| (Self::ReqPq { nonce: query.nonce }, taken)),
-            mtproto::ReqDhParams::ID => params::read_front(body)
-                .map(|(query, taken)| (Self::Step(Step::ReqDhParams(query)), taken)),
-            mtproto::SetClientDhParams::ID => params::read_front(body)
-                .map(|(query, taken)| (Self::Step(Step::SetClientDhParams(query)), taken)),
-            mtproto::MsgsAck::ID => params::read_front::<mtproto::MsgsAck<'_>>(body)
-                .map(|(_, taken)| (Self::MsgsAck, taken)),
-            _ => None,
-        };
-        parsed.ok_or(Refusal::NotFound)
-    }
-}
-
-impl Step<'_> {
-    /// Returns what the exchange is found by: `nonce` and `server_nonce`.
-    #[must_use]
-    pub fn nonces(&self) -> (&Nonce, &Nonce) {
-        match self {
-            Self::ReqDhParams(query) => (&query.nonce, &query.server_nonce),
-            Self::SetClientDhParams(query) => (&query.nonce, &query.server_nonce),
-        }
-    }
-}
+pub use config::{Config, Dcs, Keyring};
+pub use query::{Query, Refusal, Step};
 
 /// `resPQ` is sent.
 #[derive(Debug)]
@@ -272,7 +98,8 @@ impl AwaitReqDh {
     ///
     /// # Errors
     ///
-    /// [`Refusal::NotFound`] when a nonce, a factor or the fingerprint is not ours, or `encrypted_data` is not 256 bytes.
+    /// [`Refusal::NotFound`] when a nonce, a factor or the fingerprint is not ours, or `encrypted_data` has not 256
+    /// bytes.
     pub fn handle(
         self,
         query: &mtproto::ReqDhParams<'_>,
@@ -631,6 +458,3 @@ fn wire_seconds(time: Unix) -> i32 {
         .unwrap_or(u32::MAX)
         .cast_signed()
 }
-
-/// What clients add to the number of a test data centre.
-const TEST_DC_OFFSET: u32 = 10_000;

@@ -1,3 +1,6 @@
-//! Both roles: against transcripts of others, against each other, against a hostile peer.
+//! Both roles: against transcripts of others, against each other, against a peer that breaks one rule at a time.
 
+mod hostile_client;
+mod hostile_server;
+mod pair;
 mod transcripts;

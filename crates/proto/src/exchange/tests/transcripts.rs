@@ -293,10 +293,12 @@ fn rsa_randomness(transcript: &Value) -> Vec<u8> {
 
 fn exponents(transcript: &Value) -> Vec<Vec<u8>> {
     let drawn = &transcript["client_random"];
-    match &drawn["b"] {
-        Value::Array(several) => several.iter().map(hex).collect(),
-        Value::Null => vec![hex(&drawn["urandom_calls_in_order"][3])],
-        one => vec![hex(one)],
+    match drawn.get("urandom_calls_in_order") {
+        Some(calls) => vec![hex(&calls[3])],
+        None => match drawn["b"].as_array() {
+            Some(several) => several.iter().map(hex).collect(),
+            None => vec![hex(&drawn["b"])],
+        },
     }
 }
 
