@@ -218,3 +218,106 @@ const VERSION: u8 = 1;
 const HEADER_BYTES: usize = 5;
 const NONCE_BYTES: usize = 24;
 const TAG_BYTES: usize = 16;
+
+#[cfg(test)]
+mod tests {
+    use rand_chacha::ChaCha20Rng;
+    use rand_core::SeedableRng;
+
+    use super::*;
+
+    /// Made with libsodium. If this fails, stored records have become unreadable.
+    #[test]
+    fn a_record_of_version_1_stays_readable() {
+        let record = bytes(
+            "0107000000404142434445464748494a4b4c4d4e4f5051525354555657b5197604bf921c72af87e2ddddf911cd\
+             55949efd4a75b9a5bb29fc268bb8c2",
+        );
+        let key = SecretBytes::fill_with(|key: &mut [u8; 32]| {
+            key.iter_mut().zip(0..).for_each(|(byte, i)| *byte = i);
+        });
+        let opened = MasterKeys::new(7, key)
+            .open(&record, b"auth_key/1")
+            .unwrap();
+        assert_eq!(opened.as_slice(), b"a stored secret");
+    }
+
+    #[test]
+    fn a_record_opens_at_its_place_and_nowhere_else() {
+        let sealed = keys().seal(b"secret", b"keys/1", &mut rng());
+        assert_eq!(sealed.len(), 6 + OVERHEAD_BYTES);
+        assert_eq!(
+            keys().open(&sealed, b"keys/1").unwrap().as_slice(),
+            b"secret"
+        );
+        assert_eq!(
+            keys().open(&sealed, b"keys/2"),
+            Err(OpenError::NotAuthentic)
+        );
+    }
+
+    #[test]
+    fn a_change_of_any_byte_is_found() {
+        let sealed = keys().seal(b"secret", b"keys/1", &mut rng());
+        for at in 0..sealed.len() {
+            let mut changed = sealed.clone();
+            changed[at] ^= 1;
+            assert!(keys().open(&changed, b"keys/1").is_err(), "byte {at}");
+        }
+    }
+
+    #[test]
+    fn a_record_of_nothing_is_45_bytes_and_the_shortest() {
+        let sealed = keys().seal(b"", b"", &mut rng());
+        assert_eq!(sealed.len(), 45);
+        assert!(keys().open(&sealed, b"").unwrap().is_empty());
+        for length in 0..45 {
+            assert_eq!(
+                keys().open(&sealed[..length], b""),
+                Err(OpenError::Format),
+                "{length} bytes"
+            );
+        }
+    }
+
+    #[test]
+    fn an_older_key_opens_and_a_missing_one_is_named() {
+        let sealed = keys().seal(b"secret", b"", &mut rng());
+        let rotated = MasterKeys::new(2, SecretBytes::new([2; 32]));
+        assert_eq!(
+            rotated.open(&sealed, b""),
+            Err(OpenError::UnknownKey { id: 1 })
+        );
+
+        let rotated = rotated.with_older(1, SecretBytes::new([1; 32])).unwrap();
+        assert_eq!(rotated.open(&sealed, b"").unwrap().as_slice(), b"secret");
+        assert!(!rotated.is_current(&sealed));
+        assert!(rotated.is_current(&rotated.seal(b"secret", b"", &mut rng())));
+    }
+
+    #[test]
+    fn ids_are_unique_and_an_id_with_another_key_opens_nothing() {
+        assert_eq!(
+            keys().with_older(1, SecretBytes::new([2; 32])).err(),
+            Some(DuplicateId { id: 1 })
+        );
+        let sealed = keys().seal(b"secret", b"", &mut rng());
+        let other = MasterKeys::new(1, SecretBytes::new([2; 32]));
+        assert_eq!(other.open(&sealed, b""), Err(OpenError::NotAuthentic));
+    }
+
+    fn keys() -> MasterKeys {
+        MasterKeys::new(1, SecretBytes::new([1; 32]))
+    }
+
+    fn rng() -> ChaCha20Rng {
+        ChaCha20Rng::from_seed([0; 32])
+    }
+
+    fn bytes(hex: &str) -> Vec<u8> {
+        (0..hex.len())
+            .step_by(2)
+            .map(|i| u8::from_str_radix(&hex[i..i + 2], 16).unwrap())
+            .collect()
+    }
+}

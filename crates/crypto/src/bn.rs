@@ -444,3 +444,53 @@ const BITS: c_uint = 2048;
 
 /// Miller-Rabin rounds; each lets a composite number chosen by an adversary pass with a chance of at most 1/4.
 const PRIMALITY_ROUNDS: c_int = 64;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_modulus_is_odd_and_has_2048_bits() {
+        assert!(Modulus::new(&[0xff; 256]).is_some());
+        let mut even = [0xff; 256];
+        even[255] = 0xfe;
+        assert!(Modulus::new(&even).is_none());
+        let mut short = [0xff; 256];
+        short[0] = 0x7f;
+        assert!(Modulus::new(&short).is_none());
+    }
+
+    #[test]
+    fn a_prime_whose_half_is_composite_isnt_safe() {
+        assert!(!is_safe_prime(&prime_above(0x80)));
+    }
+
+    #[test]
+    fn a_composite_whose_half_is_prime_isnt_safe() {
+        let half = prime_above(0x40);
+        let mut twice_and_one = half;
+        for (i, byte) in twice_and_one.iter_mut().enumerate() {
+            *byte = *byte << 1 | half.get(i + 1).map_or(1, |next| next >> 7);
+        }
+        assert!(!is_safe_prime(&twice_and_one));
+    }
+
+    #[test]
+    fn a_failed_operation_leaves_no_error_behind_in_the_thread() {
+        assert!(Rsa::from_der(Der::Pkcs1Private, b"nonsense").is_none());
+        assert!(Rsa::from_der(Der::Spki, b"nonsense").is_none());
+        // SAFETY: takes nothing.
+        assert_eq!(unsafe { lc::ERR_peek_error() }, 0);
+    }
+
+    /// The first prime above the number that begins with `first` and goes on with zeros.
+    fn prime_above(first: u8) -> Number2048 {
+        let mut candidate = [0; 256];
+        (candidate[0], candidate[255]) = (first, 1);
+        while !Number::from_be(&candidate).is_prime() {
+            let low: &mut [u8; 8] = candidate.last_chunk_mut().unwrap();
+            *low = (u64::from_be_bytes(*low) + 2).to_be_bytes();
+        }
+        candidate
+    }
+}

@@ -86,3 +86,29 @@ fn xor(data: &mut [u8], stream: &[u8]) {
 
 /// How many blocks are encrypted at once: as many as the processor works on in parallel.
 const GROUP_BLOCKS: usize = 8;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_counter_wraps_over_all_16_bytes() {
+        let (mut at_the_end, mut at_zero) = ([0; 48], [0; 32]);
+        Aes256Ctr::new(&[5; 32], &[0xff; 16]).apply(&mut at_the_end);
+        Aes256Ctr::new(&[5; 32], &[0; 16]).apply(&mut at_zero);
+        assert_eq!(at_the_end[16..], at_zero);
+    }
+
+    #[test]
+    fn nothing_applied_to_nothing_leaves_the_stream_where_it_is() {
+        let mut stream = Aes256Ctr::new(&[5; 32], &[6; 16]);
+        let mut twin = Aes256Ctr::new(&[5; 32], &[6; 16]);
+        let (mut data, mut expected) = ([0; 40], [0; 40]);
+        twin.apply(&mut expected);
+        stream.apply(&mut []);
+        stream.apply(&mut data[..16]);
+        stream.apply(&mut []);
+        stream.apply(&mut data[16..]);
+        assert_eq!(data, expected);
+    }
+}

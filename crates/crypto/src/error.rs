@@ -6,7 +6,6 @@ use core::fmt;
 ///
 /// One value on purpose: naming the failed check would tell an attacker which guess was warm.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[non_exhaustive]
 pub struct Undecryptable;
 
 impl fmt::Display for Undecryptable {
@@ -19,7 +18,6 @@ impl core::error::Error for Undecryptable {}
 
 /// Our caller passed a number of bytes that the primitive doesn't take. Never caused by a peer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[non_exhaustive]
 pub struct LengthError;
 
 impl fmt::Display for LengthError {

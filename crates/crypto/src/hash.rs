@@ -53,3 +53,72 @@ pub fn hmac_sha256(key: &[u8], pieces: &[&[u8]]) -> [u8; 32] {
 pub fn ct_eq(a: &[u8], b: &[u8]) -> bool {
     a.ct_eq(b).into()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pieces_hash_like_the_whole() {
+        assert_eq!(sha1(&[b"ab", b"", b"c"]), sha1(&[b"abc"]));
+        assert_eq!(sha256(&[b"ab", b"", b"c"]), sha256(&[b"abc"]));
+        assert_eq!(
+            hmac_sha256(b"key", &[b"ab", b"", b"c"]),
+            hmac_sha256(b"key", &[b"abc"])
+        );
+    }
+
+    /// Source: FIPS 180-4 examples for "abc".
+    #[test]
+    fn hashes_are_the_published_ones() {
+        assert_eq!(
+            hex(&sha1(&[b"abc"])),
+            "a9993e364706816aba3e25717850c26c9cd0d89d"
+        );
+        assert_eq!(
+            hex(&sha256(&[b"abc"])),
+            "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
+        );
+    }
+
+    /// Source: RFC 4231, cases 2 and 6.
+    #[test]
+    fn hmac_is_the_published_one_for_short_keys_and_for_long_ones() {
+        assert_eq!(
+            hex(&hmac_sha256(b"Jefe", &[b"what do ya want for nothing?"])),
+            "5bdcc146bf60754e6a042426089575c75a003f089d2739839dec58b964ec3843"
+        );
+        assert_eq!(
+            hex(&hmac_sha256(
+                &[0xaa; 131],
+                &[b"Test Using Larger Than Block-Size Key - Hash Key First"]
+            )),
+            "60e431591ee0b67f0d8a26aacbf5b77f8e0bc6213728c5140546040f0ee37f54"
+        );
+    }
+
+    #[test]
+    fn hmac_hashes_a_key_of_65_bytes_and_not_one_of_64() {
+        let (fits, exceeds) = ([7; 64], [7; 65]);
+        assert_ne!(
+            hmac_sha256(&fits, &[b"x"]),
+            hmac_sha256(&sha256(&[&fits]), &[b"x"])
+        );
+        assert_eq!(
+            hmac_sha256(&exceeds, &[b"x"]),
+            hmac_sha256(&sha256(&[&exceeds]), &[b"x"])
+        );
+    }
+
+    #[test]
+    fn comparison_sees_the_last_byte_and_the_length() {
+        assert!(ct_eq(b"abc", b"abc"));
+        assert!(!ct_eq(b"abc", b"abd"));
+        assert!(!ct_eq(b"abc", b"ab"));
+        assert!(ct_eq(b"", b""));
+    }
+
+    fn hex(bytes: &[u8]) -> String {
+        bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+    }
+}

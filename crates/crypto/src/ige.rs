@@ -36,3 +36,34 @@ pub fn decrypt(key: &[u8; 32], iv: &[u8; 32], data: &mut [u8]) -> Result<(), Len
     ige::Decryptor::<Aes256Dec>::new(key.into(), iv.into()).decrypt_blocks(blocks);
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_whole_blocks_are_taken_and_others_left_alone() {
+        for (length, expected) in [
+            (0, Ok(())),
+            (15, Err(LengthError)),
+            (16, Ok(())),
+            (17, Err(LengthError)),
+        ] {
+            let mut data = vec![1; length];
+            assert_eq!(
+                encrypt(&[2; 32], &[3; 32], &mut data),
+                expected,
+                "{length} bytes"
+            );
+            assert_eq!(data == vec![1; length], expected.is_err() || length == 0);
+
+            let mut data = vec![1; length];
+            assert_eq!(
+                decrypt(&[2; 32], &[3; 32], &mut data),
+                expected,
+                "{length} bytes"
+            );
+            assert_eq!(data == vec![1; length], expected.is_err() || length == 0);
+        }
+    }
+}

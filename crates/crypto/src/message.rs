@@ -106,7 +106,6 @@ pub fn open(
 
 /// One envelope of a batch.
 #[derive(Debug)]
-#[expect(clippy::exhaustive_structs, reason = "what one message needs, no more")]
 pub struct Job<'a> {
     /// The key.
     pub key: &'a AuthKey,
@@ -170,4 +169,138 @@ fn derive(key: &AuthKey, dir: Direction, msg_key: &[u8; 16]) -> AesKeyIv {
     derived.iv[8..24].copy_from_slice(&a[8..24]);
     derived.iv[24..].copy_from_slice(&b[24..]);
     derived
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use Direction::{ClientToServer, ServerToClient};
+
+    #[test]
+    fn the_plaintext_has_at_least_48_bytes_and_whole_blocks() {
+        for (length, valid) in [
+            (0, false),
+            (32, false),
+            (47, false),
+            (48, true),
+            (49, false),
+            (63, false),
+            (64, true),
+        ] {
+            let mut envelope = vec![1; HEADER_BYTES + length];
+            assert_eq!(
+                seal(&key(), ClientToServer, &mut envelope).is_ok(),
+                valid,
+                "{length} bytes"
+            );
+            assert_eq!(envelope == vec![1; HEADER_BYTES + length], !valid);
+            assert_eq!(
+                open(&key(), ClientToServer, &mut envelope).is_ok(),
+                valid,
+                "{length} bytes"
+            );
+        }
+    }
+
+    #[test]
+    fn no_beginning_of_an_envelope_opens() {
+        let whole = sealed(ClientToServer);
+        for length in 0..whole.len() {
+            assert_eq!(
+                open(&key(), ClientToServer, &mut whole[..length].to_vec()),
+                Err(Undecryptable),
+                "{length} bytes"
+            );
+        }
+        assert!(open(&key(), ClientToServer, &mut whole.clone()).is_ok());
+    }
+
+    #[test]
+    fn a_change_of_any_byte_is_refused_and_what_was_decrypted_erased() {
+        let whole = sealed(ServerToClient);
+        for at in 0..whole.len() {
+            let mut changed = whole.clone();
+            changed[at] ^= 0x80;
+            assert_eq!(
+                open(&key(), ServerToClient, &mut changed),
+                Err(Undecryptable),
+                "byte {at}"
+            );
+            assert!(changed[HEADER_BYTES..].iter().all(|byte| *byte == 0));
+        }
+    }
+
+    #[test]
+    fn another_direction_and_another_key_are_refused() {
+        let whole = sealed(ClientToServer);
+        assert_eq!(
+            open(&key(), ServerToClient, &mut whole.clone()),
+            Err(Undecryptable)
+        );
+        assert_eq!(
+            open(&AuthKey::new([8; 256]), ClientToServer, &mut whole.clone()),
+            Err(Undecryptable)
+        );
+    }
+
+    #[test]
+    fn the_quick_ack_token_has_the_high_bit_and_both_ends_agree_on_it() {
+        let mut envelope = vec![1; HEADER_BYTES + 64];
+        let sent = seal(&key(), ClientToServer, &mut envelope).unwrap();
+        let received = open(&key(), ClientToServer, &mut envelope).unwrap();
+        assert_eq!(sent.quick_ack_token(), received.quick_ack_token());
+        assert_eq!(sent.quick_ack_token() >> 31, 1);
+    }
+
+    #[test]
+    fn a_batch_gives_what_one_after_the_other_gives() {
+        let keys = [key(), AuthKey::new([8; 256])];
+        let mut one_by_one = [vec![1; HEADER_BYTES + 48], vec![2; HEADER_BYTES + 4096]];
+        let mut together = one_by_one.clone();
+        for (key, envelope) in keys.iter().zip(&mut one_by_one) {
+            seal(key, ClientToServer, envelope).unwrap();
+        }
+        seal_batch(&mut jobs(&keys, &mut together)).unwrap();
+        assert_eq!(together, one_by_one);
+
+        together[0][HEADER_BYTES] ^= 1;
+        let mut results = Vec::new();
+        open_batch(&mut jobs(&keys, &mut together), &mut results);
+        assert_eq!(results[0], Err(Undecryptable));
+        assert_eq!(
+            results[1],
+            open(&keys[1], ClientToServer, &mut one_by_one[1])
+        );
+        assert_eq!(together[1], one_by_one[1]);
+    }
+
+    #[test]
+    fn a_batch_with_one_bad_length_is_left_alone() {
+        let keys = [key(), key()];
+        let before = [vec![1; HEADER_BYTES + 48], vec![2; HEADER_BYTES + 49]];
+        let mut after = before.clone();
+        assert_eq!(seal_batch(&mut jobs(&keys, &mut after)), Err(LengthError));
+        assert_eq!(after, before);
+    }
+
+    fn key() -> AuthKey {
+        AuthKey::new(core::array::from_fn(|i| i.to_le_bytes()[0]))
+    }
+
+    fn sealed(dir: Direction) -> Vec<u8> {
+        let mut envelope = vec![1; HEADER_BYTES + 64];
+        seal(&key(), dir, &mut envelope).unwrap();
+        envelope
+    }
+
+    fn jobs<'a>(keys: &'a [AuthKey], envelopes: &'a mut [Vec<u8>]) -> Vec<Job<'a>> {
+        keys.iter()
+            .zip(envelopes)
+            .map(|(key, envelope)| Job {
+                key,
+                dir: ClientToServer,
+                envelope,
+            })
+            .collect()
+    }
 }

@@ -240,3 +240,126 @@ const LARGEST_PRIME: u32 = (1 << 31) - 1;
 
 /// The least odd number of 31 bits.
 const SMALLEST_ODD: u32 = (1 << 30) + 1;
+
+#[cfg(test)]
+mod tests {
+    use rand_chacha::ChaCha20Rng;
+    use rand_core::SeedableRng;
+
+    use super::*;
+
+    #[test]
+    fn the_smallest_product_is_15_and_the_largest_below_2_to_the_63() {
+        assert_eq!(factorize(15), Some((3, 5)));
+        assert_eq!(factorize(14), None);
+        // The two largest primes below 2^31, and the two largest below 2^32, whose product is too large.
+        assert_eq!(
+            factorize(2_147_483_629 * 2_147_483_647),
+            Some((2_147_483_629, 2_147_483_647))
+        );
+        assert_eq!(factorize(4_294_967_279 * 4_294_967_291), None);
+    }
+
+    #[test]
+    fn a_factor_may_have_32_bits_and_no_more() {
+        assert_eq!(factorize(3 * 4_294_967_291), Some((3, 4_294_967_291)));
+        assert_eq!(factorize(3 * 4_294_967_311), None);
+    }
+
+    #[test]
+    fn what_isnt_a_product_of_two_different_odd_primes_has_no_factors() {
+        let even = 2 * 2_147_483_647;
+        let prime = 2_305_843_009_213_693_951;
+        let square = 2_147_483_647 * 2_147_483_647;
+        let three_factors = 1_000_003 * 1_000_033 * 101;
+        for number in [0, 1, 9, even, prime, square, three_factors, u64::MAX] {
+            assert_eq!(factorize(number), None, "{number}");
+        }
+    }
+
+    #[test]
+    fn all_small_products_are_factored() {
+        let primes: Vec<u32> = (3..200).filter(|n| is_prime(*n)).collect();
+        for (i, p) in primes.iter().enumerate() {
+            for q in &primes[i + 1..] {
+                assert_eq!(factorize(u64::from(p * q)), Some((*p, *q)));
+            }
+        }
+    }
+
+    #[test]
+    fn primality_is_told_as_by_division() {
+        for n in 0..20_000_u32 {
+            let by_division = n > 1 && (2..n).take_while(|d| d * d <= n).all(|d| n % d != 0);
+            assert_eq!(is_prime(n), by_division, "{n}");
+        }
+    }
+
+    /// Strong pseudoprimes to base 2, to bases 2 and 7, and the neighbours of 2^31 and 2^32.
+    #[test]
+    fn primality_isnt_fooled() {
+        for composite in [2047, 3_215_031_751, 2_147_483_649, 4_294_967_295] {
+            assert!(!is_prime(composite), "{composite}");
+        }
+        for prime in [2_147_483_647, 4_294_967_291] {
+            assert!(is_prime(prime), "{prime}");
+        }
+    }
+
+    #[test]
+    fn made_primes_have_31_bits_and_are_factored_again() {
+        let mut rng = ChaCha20Rng::from_seed([1; 32]);
+        for _ in 0..100 {
+            let (p, q) = generate(&mut rng);
+            assert!(p < q);
+            assert_eq!((p.leading_zeros(), q.leading_zeros()), (1, 1));
+            assert_eq!(factorize(u64::from(p) * u64::from(q)), Some((p, q)));
+        }
+    }
+
+    #[test]
+    fn a_generator_that_repeats_itself_still_gives_two_different_primes() {
+        for byte in [0x00, 0x55, 0xff] {
+            let (p, q) = generate(&mut Stuck(byte));
+            assert!(p < q && is_prime(p) && is_prime(q));
+        }
+    }
+
+    #[test]
+    fn numbers_are_written_without_leading_zeros_and_read_with_them() {
+        assert_eq!(*to_minimal_be(0), []);
+        assert_eq!(*to_minimal_be(0xff), [0xff]);
+        assert_eq!(*to_minimal_be(0x100), [1, 0]);
+        assert_eq!(*to_minimal_be(u64::MAX), [0xff; 8]);
+        assert_eq!(from_be(&[0, 1, 0]), Some(0x100));
+    }
+
+    #[test]
+    fn a_number_has_1_to_8_bytes() {
+        assert_eq!(from_be(&[]), None);
+        assert_eq!(from_be(&[7]), Some(7));
+        assert_eq!(from_be(&[0xff; 8]), Some(u64::MAX));
+        assert_eq!(from_be(&[0; 9]), None);
+    }
+
+    struct Stuck(u8);
+
+    impl rand_core::TryRng for Stuck {
+        type Error = core::convert::Infallible;
+
+        fn try_next_u32(&mut self) -> Result<u32, Self::Error> {
+            Ok(u32::from_le_bytes([self.0; 4]))
+        }
+
+        fn try_next_u64(&mut self) -> Result<u64, Self::Error> {
+            Ok(u64::from_le_bytes([self.0; 8]))
+        }
+
+        fn try_fill_bytes(&mut self, dst: &mut [u8]) -> Result<(), Self::Error> {
+            dst.fill(self.0);
+            Ok(())
+        }
+    }
+
+    impl rand_core::TryCryptoRng for Stuck {}
+}

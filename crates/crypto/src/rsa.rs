@@ -135,7 +135,15 @@ impl PrivateKey {
     ///
     /// [`KeyError::Unsuitable`] unless n has 2048 bits and d inverts e.
     pub fn from_exponents(n: &[u8; 256], e: u32, d: &SecretBytes<256>) -> Result<Self, KeyError> {
-        Self::from_rsa(Rsa::from_exponents(n, e, d).ok_or(KeyError::Unsuitable)?)
+        let key = Self::from_rsa(Rsa::from_exponents(n, e, d).ok_or(KeyError::Unsuitable)?)?;
+        // Without the factors only a try shows whether the exponents belong together.
+        let mut probe = [0; 256];
+        probe[1] = 1;
+        let encrypted = key.public.raw(&probe).map_err(|_| KeyError::Unsuitable)?;
+        match key.raw(&encrypted) {
+            Ok(decrypted) if *decrypted.expose() == probe => Ok(key),
+            _ => Err(KeyError::Unsuitable),
+        }
     }
 
     /// Reads PEM: PKCS#1 (`RSA PRIVATE KEY`) or PKCS#8 (`PRIVATE KEY`), not encrypted.
@@ -223,7 +231,6 @@ impl core::error::Error for KeyError {}
 
 /// The number isn't one that the operation takes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[non_exhaustive]
 pub struct OutOfRange;
 
 impl fmt::Display for OutOfRange {
@@ -260,4 +267,172 @@ fn fingerprint(n: &[u8; 256], e: u32) -> i64 {
     let [.., b0, b1, b2, b3, b4, b5, b6, b7] =
         hash::sha1(&[&[0xfe, 0x00, 0x01, 0x00], n, &exponent]);
     i64::from_le_bytes([b0, b1, b2, b3, b4, b5, b6, b7])
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::LazyLock;
+
+    use super::*;
+
+    static KEY: LazyLock<PrivateKey> = LazyLock::new(|| PrivateKey::generate().unwrap());
+
+    #[test]
+    fn a_new_key_has_2048_bits_and_the_usual_exponent() {
+        assert_eq!(KEY.public().e(), 65537);
+        assert!(KEY.public().n()[0] >= 0x80);
+        assert_ne!(KEY.public(), PrivateKey::generate().unwrap().public());
+    }
+
+    #[test]
+    fn a_private_key_survives_being_written_and_read() {
+        let pem = KEY.to_pkcs1_pem().unwrap();
+        let read = PrivateKey::from_pem(&pem).unwrap();
+        assert_eq!(read.public(), KEY.public());
+        assert_eq!(read.to_pkcs1_pem().unwrap(), pem);
+        assert_eq!(read.raw(&SAMPLE), KEY.raw(&SAMPLE));
+    }
+
+    #[test]
+    fn pkcs8_and_spki_are_read_as_well() {
+        let pkcs1 = pem_rfc7468::decode_vec(KEY.to_pkcs1_pem().unwrap().as_bytes())
+            .unwrap()
+            .1;
+        let octets = tagged(0x04, &pkcs1);
+        let pkcs8 = tagged(
+            0x30,
+            &[&[0x02, 0x01, 0x00], RSA_ENCRYPTION, &octets].concat(),
+        );
+        let read = PrivateKey::from_pem(&pem("PRIVATE KEY", &pkcs8)).unwrap();
+        assert_eq!(read.raw(&SAMPLE), KEY.raw(&SAMPLE));
+
+        let pkcs1 = pem_rfc7468::decode_vec(KEY.public().to_pkcs1_pem().as_bytes())
+            .unwrap()
+            .1;
+        let bits = tagged(0x03, &[&[0], pkcs1.as_slice()].concat());
+        let spki = tagged(0x30, &[RSA_ENCRYPTION, &bits].concat());
+        assert_eq!(
+            PublicKey::from_pem(&pem("PUBLIC KEY", &spki)).as_ref(),
+            Ok(KEY.public())
+        );
+    }
+
+    #[test]
+    fn what_isnt_the_pem_asked_for_is_refused() {
+        let private = KEY.to_pkcs1_pem().unwrap();
+        let public = KEY.public().to_pkcs1_pem();
+        assert_eq!(PrivateKey::from_pem(&public).err(), Some(KeyError::Pem));
+        assert_eq!(PublicKey::from_pem(&private).err(), Some(KeyError::Pem));
+        assert_eq!(PrivateKey::from_pem("").err(), Some(KeyError::Pem));
+        assert_eq!(
+            PrivateKey::from_pem(&private[..private.len() / 2]).err(),
+            Some(KeyError::Pem)
+        );
+        let encrypted = pem("ENCRYPTED PRIVATE KEY", &[0x30, 0]);
+        assert_eq!(PrivateKey::from_pem(&encrypted).err(), Some(KeyError::Pem));
+    }
+
+    #[test]
+    fn pem_without_a_sound_key_in_it_is_refused() {
+        let der = pem_rfc7468::decode_vec(KEY.to_pkcs1_pem().unwrap().as_bytes())
+            .unwrap()
+            .1;
+        let with_a_tail = [der.as_slice(), &[0]].concat();
+        let mut contradictory = der.clone();
+        contradictory[300] ^= 1;
+        for der in [&der[..der.len() - 1], &with_a_tail, &contradictory] {
+            assert_eq!(
+                PrivateKey::from_pem(&pem("RSA PRIVATE KEY", der)).err(),
+                Some(KeyError::Unsuitable)
+            );
+        }
+    }
+
+    #[test]
+    fn a_modulus_has_2048_bits_and_an_exponent_is_odd_and_above_1() {
+        let n = *KEY.public().n();
+        let mut short = n;
+        short[0] &= 0x7f;
+        assert_eq!(PublicKey::new(&short, 65537), Err(KeyError::Unsuitable));
+        let mut even = n;
+        even[255] &= 0xfe;
+        assert_eq!(PublicKey::new(&even, 65537), Err(KeyError::Unsuitable));
+        for (e, valid) in [
+            (0, false),
+            (1, false),
+            (2, false),
+            (3, true),
+            (65536, false),
+            (65537, true),
+        ] {
+            assert_eq!(PublicKey::new(&n, e).is_ok(), valid, "e = {e}");
+        }
+    }
+
+    #[test]
+    fn the_public_operation_takes_numbers_below_n() {
+        let n = *KEY.public().n();
+        let mut last = n;
+        last[255] -= 1;
+        assert_eq!(KEY.public().raw(&last), Ok(last), "n - 1 is its own power");
+        assert_eq!(KEY.public().raw(&n), Err(OutOfRange));
+        assert_eq!(KEY.public().raw(&[0; 256]), Ok([0; 256]));
+    }
+
+    #[test]
+    fn the_private_operation_takes_numbers_from_2_to_n_less_2() {
+        let less = |mut number: [u8; 256], by: u64| {
+            let low: &mut [u8; 8] = number.last_chunk_mut().unwrap();
+            *low = (u64::from_be_bytes(*low) - by).to_be_bytes();
+            number
+        };
+        let mut two = [0; 256];
+        two[255] = 2;
+        let n = *KEY.public().n();
+        for refused in [less(two, 2), less(two, 1), less(n, 1), n] {
+            assert_eq!(KEY.raw(&refused), Err(OutOfRange));
+        }
+        assert!(KEY.raw(&two).is_ok());
+        assert!(KEY.raw(&less(n, 2)).is_ok());
+    }
+
+    #[test]
+    fn the_operations_undo_each_other() {
+        let encrypted = KEY.public().raw(&SAMPLE).unwrap();
+        assert_eq!(KEY.raw(&encrypted).unwrap().expose(), &SAMPLE);
+    }
+
+    #[test]
+    fn exponents_that_dont_belong_together_are_refused() {
+        let wrong = SecretBytes::new(SAMPLE);
+        let key = PrivateKey::from_exponents(KEY.public().n(), 65537, &wrong);
+        assert_eq!(key.err(), Some(KeyError::Unsuitable));
+    }
+
+    #[test]
+    fn one_key_serves_many_threads() {
+        let expected = KEY.raw(&SAMPLE).unwrap();
+        std::thread::scope(|scope| {
+            for _ in 0..4 {
+                scope.spawn(|| assert_eq!(KEY.raw(&SAMPLE).as_ref(), Ok(&expected)));
+            }
+        });
+    }
+
+    fn pem(label: &str, der: &[u8]) -> String {
+        pem_rfc7468::encode_string(label, LineEnding::LF, der).unwrap()
+    }
+
+    /// DER with a length of two bytes.
+    fn tagged(tag: u8, content: &[u8]) -> Vec<u8> {
+        let [.., high, low] = content.len().to_be_bytes();
+        [&[tag, 0x82, high, low], content].concat()
+    }
+
+    /// `SEQUENCE { OID rsaEncryption, NULL }`.
+    const RSA_ENCRYPTION: &[u8] = &[
+        0x30, 0x0d, 0x06, 0x09, 0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 0x01, 0x01, 0x01, 0x05, 0x00,
+    ];
+
+    const SAMPLE: [u8; 256] = [0x42; 256];
 }

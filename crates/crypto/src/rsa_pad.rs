@@ -214,3 +214,98 @@ const PADDED_BYTES: usize = 192;
 
 /// Draws of a temporary key. At worst, with n just above 2^2047, each fails with a chance of one half.
 const TRIES_MAX: u32 = 128;
+
+#[cfg(test)]
+mod tests {
+    use std::sync::LazyLock;
+
+    use rand_chacha::ChaCha20Rng;
+    use rand_core::SeedableRng;
+
+    use super::*;
+
+    static KEY: LazyLock<PrivateKey> = LazyLock::new(|| PrivateKey::generate().unwrap());
+
+    #[test]
+    fn rsa_pad_takes_144_bytes_and_no_more() {
+        assert!(encrypt(KEY.public(), &[1; 144], &mut rng()).is_ok());
+        assert_eq!(
+            encrypt(KEY.public(), &[1; 145], &mut rng()),
+            Err(LengthError)
+        );
+    }
+
+    #[test]
+    fn legacy_padding_takes_235_bytes_and_no_more() {
+        assert!(encrypt_legacy(KEY.public(), &[1; 235], &mut rng()).is_ok());
+        assert_eq!(
+            encrypt_legacy(KEY.public(), &[1; 236], &mut rng()),
+            Err(LengthError)
+        );
+    }
+
+    #[test]
+    fn rsa_pad_accepts_any_length_within_the_data() {
+        let opened = open(&KEY, &encrypt(KEY.public(), &[1; 96], &mut rng()).unwrap()).unwrap();
+        assert_eq!(opened.data().len(), 192);
+        assert!(opened.accepts(0) && opened.accepts(96) && opened.accepts(192));
+        assert!(!opened.accepts(193));
+    }
+
+    #[test]
+    fn legacy_padding_accepts_exactly_what_was_hashed() {
+        let opened = open(
+            &KEY,
+            &encrypt_legacy(KEY.public(), &[1; 96], &mut rng()).unwrap(),
+        )
+        .unwrap();
+        assert_eq!(opened.data().len(), 235);
+        for length in 0..=236 {
+            assert_eq!(opened.accepts(length), length == 96, "{length} bytes");
+        }
+    }
+
+    #[test]
+    fn a_change_of_any_byte_under_rsa_pad_is_refused() {
+        let padded = pad(&[1; PADDED_BYTES], &[2; 32]).unwrap();
+        // The top byte is left alone, to stay below n.
+        for at in 1..256 {
+            let mut changed = padded.clone();
+            changed[0] = 0x7f;
+            assert_rejected(&changed);
+            changed[0] = padded[0] & 0x7f | 1;
+            changed[at] ^= 1;
+            assert_rejected(&changed);
+        }
+    }
+
+    #[test]
+    fn legacy_padding_begins_with_a_zero_byte() {
+        let mut block = [0; 256];
+        block[1..21].copy_from_slice(&hash::sha1(&[&[9; 235]]));
+        block[21..].fill(9);
+        assert!(
+            open(&KEY, &KEY.public().raw(&block).unwrap())
+                .unwrap()
+                .accepts(235)
+        );
+        block[0] = 1;
+        assert_rejected(&block);
+    }
+
+    #[test]
+    fn numbers_out_of_the_keys_range_are_refused() {
+        for number in [[0; 256], [0xff; 256], *KEY.public().n()] {
+            assert_eq!(open(&KEY, &number).err(), Some(Undecryptable));
+        }
+    }
+
+    fn assert_rejected(block: &[u8; 256]) {
+        let encrypted = KEY.public().raw(block).unwrap();
+        assert_eq!(open(&KEY, &encrypted).err(), Some(Undecryptable));
+    }
+
+    fn rng() -> ChaCha20Rng {
+        ChaCha20Rng::from_seed([4; 32])
+    }
+}

@@ -99,3 +99,58 @@ fn msg_key(plaintext: &[u8; BIND_PLAINTEXT_BYTES]) -> [u8; 16] {
     key.copy_from_slice(&hash::sha1(&[plaintext])[4..]);
     key
 }
+
+#[cfg(test)]
+mod tests {
+    use rand_chacha::ChaCha20Rng;
+    use rand_core::SeedableRng;
+
+    use super::*;
+
+    #[test]
+    fn only_104_bytes_open() {
+        let sealed = sealed();
+        assert!(open(&key(), &sealed).is_ok());
+        for length in 0..sealed.len() {
+            assert_eq!(
+                open(&key(), &sealed[..length]),
+                Err(Undecryptable),
+                "{length} bytes"
+            );
+        }
+        assert_eq!(
+            open(&key(), &[&sealed[..], &[0]].concat()),
+            Err(Undecryptable)
+        );
+        assert_eq!(
+            open(&key(), &[&sealed[..], &[0; 16]].concat()),
+            Err(Undecryptable)
+        );
+    }
+
+    #[test]
+    fn a_change_of_any_byte_is_refused() {
+        for at in 0..BIND_SEALED_BYTES {
+            let mut changed = sealed();
+            changed[at] ^= 1;
+            assert_eq!(open(&key(), &changed), Err(Undecryptable), "byte {at}");
+        }
+    }
+
+    #[test]
+    fn another_key_is_refused() {
+        assert_eq!(open(&AuthKey::new([8; 256]), &sealed()), Err(Undecryptable));
+    }
+
+    fn key() -> AuthKey {
+        AuthKey::new([7; 256])
+    }
+
+    fn sealed() -> [u8; BIND_SEALED_BYTES] {
+        seal(
+            &key(),
+            &[1; BIND_PLAINTEXT_BYTES],
+            &mut ChaCha20Rng::from_seed([0; 32]),
+        )
+    }
+}

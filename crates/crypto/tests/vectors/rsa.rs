@@ -2,7 +2,7 @@
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use heliogram_crypto::rsa::{PrivateKey, PublicKey};
+use heliogram_crypto::rsa::{KeyError, PrivateKey, PublicKey};
 use heliogram_crypto::rsa_pad::{self, Padding};
 use heliogram_crypto::{SecretBytes, hash};
 use serde_json::Value;
@@ -115,6 +115,12 @@ fn the_padded_number_is_the_one_that_others_make() {
             .collect();
         assert_eq!(temp_key, hex(case, "temp_key"));
     }
+}
+
+#[test]
+fn a_key_made_of_its_exponents_works_but_cant_be_written() {
+    let key = private_key(&load("rsa_pad"));
+    assert_eq!(key.to_pkcs1_pem().err(), Some(KeyError::Incomplete));
 }
 
 fn private_key(vectors: &Value) -> PrivateKey {
