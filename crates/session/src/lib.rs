@@ -1,1 +1,20 @@
-//! The session host: sessions behind locks, calls to the backend.
+//! The session host as a shell: [`heliogram_proto::host`] behind locks, with a clock, entropy and a backend.
+//!
+//! [`LocalPort`] is the port of one process: a connection's own task runs the session's step under its shard's lock,
+//! held for microseconds. Nothing here knows sockets, frames or keys' bodies; nothing decides what a message means.
+//!
+//! ```text
+//!  gateway ──submit──> prepare ──> shard: lock { Host::handle } ──> Call ──> Backend ──┐
+//!     ^                              ^                          └─> Ready ─> wake      │
+//!     └───────────drain──────────────┤<──────────── Answer ────────────────────────────┘
+//!                                    └── alarm: the earliest deadline of all shards
+//! ```
+
+mod alarm;
+mod clock;
+mod links;
+mod local;
+mod shard;
+
+pub use self::clock::Clock;
+pub use self::local::LocalPort;

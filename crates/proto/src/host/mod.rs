@@ -36,7 +36,7 @@ use crate::session::salts::SaltSource;
 use crate::session::server;
 
 /// How a host is set up.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct Config {
     /// The term of this host: greater than that of any host before it that owned the same keys.

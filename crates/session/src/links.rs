@@ -1,0 +1,202 @@
+//! The links that are attached, and which shards have something for each.
+//!
+//! A shard is a bit: one connection may carry several keys, and so reach several shards.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use heliogram_ports::Wake;
+use heliogram_proto::ids::LinkId;
+use parking_lot::Mutex;
+
+/// Shards at most: a set of them is the bits of a `u64`.
+pub(crate) const SHARDS_MAX: usize = 64;
+
+/// A set of shards.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct ShardSet(u64);
+
+impl ShardSet {
+    fn bit(shard: usize) -> u64 {
+        debug_assert!(
+            shard < SHARDS_MAX,
+            "a shard's index is made by taking it modulo their count"
+        );
+        1 << (shard % SHARDS_MAX)
+    }
+}
+
+impl Iterator for ShardSet {
+    type Item = usize;
+
+    fn next(&mut self) -> Option<usize> {
+        if self.0 == 0 {
+            return None;
+        }
+        let shard = self.0.trailing_zeros();
+        self.0 &= self.0 - 1;
+        usize::try_from(shard).ok()
+    }
+}
+
+/// Every attached link. Locks are striped: turns of different connections seldom meet.
+pub(crate) struct Links {
+    stripes: [Mutex<HashMap<LinkId, Arc<Entry>>>; STRIPES],
+}
+
+struct Entry {
+    wake: Arc<dyn Wake>,
+    /// Shards that have had a frame of this link and must hear of its end.
+    touched: AtomicU64,
+    /// Shards that have something to drain.
+    ready: AtomicU64,
+}
+
+impl Links {
+    /// Makes an empty table.
+    pub(crate) fn new() -> Self {
+        Self {
+            stripes: std::array::from_fn(|_| Mutex::default()),
+        }
+    }
+
+    /// Makes a link known.
+    pub(crate) fn attach(&self, link: LinkId, wake: Arc<dyn Wake>) {
+        let entry = Entry {
+            wake,
+            touched: AtomicU64::new(0),
+            ready: AtomicU64::new(0),
+        };
+        let before = self.stripe(link).lock().insert(link, Arc::new(entry));
+        debug_assert!(before.is_none(), "a link's id is never used twice");
+    }
+
+    /// Forgets a link; returns the shards that know it.
+    pub(crate) fn detach(&self, link: LinkId) -> ShardSet {
+        let entry = self.stripe(link).lock().remove(&link);
+        ShardSet(entry.map_or(0, |entry| entry.touched.load(Ordering::Acquire)))
+    }
+
+    /// Notes that a shard gets a frame of this link; `false` if the link is not attached.
+    pub(crate) fn touch(&self, link: LinkId, shard: usize) -> bool {
+        self.entry(link).is_some_and(|entry| {
+            entry
+                .touched
+                .fetch_or(ShardSet::bit(shard), Ordering::AcqRel);
+            true
+        })
+    }
+
+    /// Notes that a shard has something for this link, and wakes its owner if it has not been told of that yet.
+    pub(crate) fn ready(&self, link: LinkId, shard: usize, wake: Waking) {
+        let Some(entry) = self.entry(link) else {
+            return;
+        };
+        let before = entry.ready.fetch_or(ShardSet::bit(shard), Ordering::AcqRel);
+        if before == 0 && wake == Waking::Wake {
+            entry.wake.wake();
+        }
+    }
+
+    /// Takes the shards that have something for this link.
+    pub(crate) fn take_ready(&self, link: LinkId) -> ShardSet {
+        ShardSet(
+            self.entry(link)
+                .map_or(0, |entry| entry.ready.swap(0, Ordering::AcqRel)),
+        )
+    }
+
+    fn entry(&self, link: LinkId) -> Option<Arc<Entry>> {
+        self.stripe(link).lock().get(&link).cloned()
+    }
+
+    #[expect(clippy::indexing_slicing, reason = "a remainder is below its divisor")]
+    fn stripe(&self, link: LinkId) -> &Mutex<HashMap<LinkId, Arc<Entry>>> {
+        let count = u64::try_from(STRIPES).unwrap_or(1);
+        &self.stripes[usize::try_from(link.0 % count).unwrap_or(0)]
+    }
+}
+
+/// Whether a link's owner is to be woken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Waking {
+    /// It may be asleep.
+    Wake,
+    /// It is the one that runs this step, and drains after it.
+    OwnerIsAwake,
+}
+
+const STRIPES: usize = 64;
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::AtomicUsize;
+
+    use super::*;
+
+    #[derive(Default)]
+    struct Count(AtomicUsize);
+
+    impl Wake for Count {
+        fn wake(&self) {
+            self.0.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    const LINK: LinkId = LinkId(7);
+
+    fn attached() -> (Links, Arc<Count>) {
+        let links = Links::new();
+        let count = Arc::new(Count::default());
+        links.attach(LINK, Arc::<Count>::clone(&count));
+        (links, count)
+    }
+
+    fn woken(count: &Count) -> usize {
+        count.0.load(Ordering::Relaxed)
+    }
+
+    #[test]
+    fn a_link_is_woken_once_until_it_drains() {
+        let (links, count) = attached();
+
+        links.ready(LINK, 0, Waking::Wake);
+        links.ready(LINK, 63, Waking::Wake);
+        assert_eq!(woken(&count), 1);
+
+        assert_eq!(links.take_ready(LINK).collect::<Vec<_>>(), [0, 63]);
+        links.ready(LINK, 0, Waking::Wake);
+        assert_eq!(woken(&count), 2);
+    }
+
+    #[test]
+    fn a_link_whose_owner_is_awake_is_not_woken() {
+        let (links, count) = attached();
+
+        links.ready(LINK, 5, Waking::OwnerIsAwake);
+
+        assert_eq!(woken(&count), 0);
+        assert_eq!(links.take_ready(LINK).collect::<Vec<_>>(), [5]);
+        assert_eq!(links.take_ready(LINK).count(), 0);
+    }
+
+    #[test]
+    fn a_detached_link_names_the_shards_that_knew_it_and_takes_nothing_more() {
+        let (links, count) = attached();
+        assert!(links.touch(LINK, 1) && links.touch(LINK, 4) && links.touch(LINK, 1));
+
+        assert_eq!(links.detach(LINK).collect::<Vec<_>>(), [1, 4]);
+
+        assert!(!links.touch(LINK, 1));
+        links.ready(LINK, 1, Waking::Wake);
+        assert_eq!(
+            (
+                woken(&count),
+                links.take_ready(LINK).count(),
+                links.detach(LINK).count()
+            ),
+            (0, 0, 0)
+        );
+    }
+}

@@ -1,0 +1,238 @@
+//! The session port of one process.
+
+use std::collections::VecDeque;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+
+use heliogram_ports::{
+    Answer, Backend, BoxFuture, Call, FromHost, Reply, RpcError, SessionPort, ToHost, Wake,
+};
+use heliogram_proto::cx::{Mono, Now};
+use heliogram_proto::host::{CallId, Config, Effect, Host, Input, PreparedFrame};
+use heliogram_proto::ids::{Identity, LinkId};
+use rand_chacha::ChaCha20Rng;
+use rand_core::{CryptoRng, SeedableRng};
+use tokio::runtime::Handle;
+use tokio::task::AbortHandle;
+
+use crate::alarm::Alarm;
+use crate::clock::Clock;
+use crate::links::{Links, SHARDS_MAX, Waking};
+use crate::shard::{Outcome, Shard, Step};
+
+/// Sessions of this process, sharded by identity. Cheap to clone; all clones are one.
+#[derive(Clone)]
+pub struct LocalPort {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    shards: Box<[Shard]>,
+    links: Links,
+    alarm: Alarm,
+    clock: Clock,
+    backend: Arc<dyn Backend>,
+    runtime: Handle,
+}
+
+impl LocalPort {
+    /// Makes a port over `shards` hosts of this configuration, at most 64; `rng` seeds a generator for each.
+    ///
+    /// Deadlines pass only while [`run`](Self::run) is polled. Answers that come later run as tasks of `runtime`.
+    #[must_use]
+    pub fn new(
+        config: &Config,
+        shards: usize,
+        backend: Arc<dyn Backend>,
+        runtime: Handle,
+        rng: &mut dyn CryptoRng,
+    ) -> Self {
+        let shards = shards.clamp(1, SHARDS_MAX);
+        let make = |_| Shard::new(Host::new(config.clone()), ChaCha20Rng::from_rng(rng));
+        let inner = Inner {
+            shards: (0..shards).map(make).collect(),
+            links: Links::new(),
+            alarm: Alarm::new(shards),
+            clock: Clock::start(),
+            backend,
+            runtime,
+        };
+        Self {
+            inner: Arc::new(inner),
+        }
+    }
+
+    /// Lets deadlines pass, until it is dropped.
+    pub async fn run(&self) {
+        loop {
+            for shard in self.inner.alarm.wait(&self.inner.clock).await {
+                self.inner
+                    .run(shard, Step::Deadline, self.inner.clock.now(), None);
+            }
+        }
+    }
+}
+
+impl std::fmt::Debug for LocalPort {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("LocalPort")
+            .field("shards", &self.inner.shards.len())
+            .finish_non_exhaustive()
+    }
+}
+
+impl SessionPort for LocalPort {
+    fn attach(&self, link: LinkId, wake: Arc<dyn Wake>) {
+        self.inner.links.attach(link, wake);
+    }
+
+    fn submit(&self, inputs: &mut Vec<ToHost>) {
+        let now = self.inner.clock.now();
+        for input in inputs.drain(..) {
+            match input {
+                ToHost::Frame(frame) => {
+                    let (link, shard) = (frame.link, self.inner.shard_of(frame.key.identity()));
+                    if self.inner.links.touch(link, shard) {
+                        let prepared = PreparedFrame::new(frame);
+                        self.inner
+                            .run(shard, Step::Input(Input::Frame(prepared)), now, Some(link));
+                    }
+                }
+                ToHost::Detach { link } => {
+                    for shard in self.inner.links.detach(link) {
+                        self.inner
+                            .run(shard, Step::Input(Input::Detach { link }), now, Some(link));
+                    }
+                }
+            }
+        }
+    }
+
+    fn drain(&self, link: LinkId, out: &mut Vec<FromHost>) {
+        let ready = self.inner.links.take_ready(link);
+        let now = self.inner.clock.now();
+        for shard in ready {
+            if let Some(host) = self.inner.shards.get(shard) {
+                host.drain(link, now, out, self.inner.settle(shard));
+            }
+        }
+    }
+
+    fn is_quiet(&self) -> bool {
+        self.inner.shards.iter().all(Shard::is_quiet)
+    }
+}
+
+impl Inner {
+    /// Runs a step and everything that follows from it at once.
+    ///
+    /// `turn_of` is the link whose own task runs this: it drains afterwards, and need not be woken.
+    fn run(self: &Arc<Self>, shard: usize, step: Step, now: Now, turn_of: Option<LinkId>) {
+        let mut outcome = Outcome::default();
+        let mut steps = VecDeque::from([step]);
+        while let Some(step) = steps.pop_front() {
+            if let Some(host) = self.shards.get(shard) {
+                host.handle(step, now, &mut outcome, self.settle(shard));
+            }
+            for task in outcome.cancelled.drain(..) {
+                task.abort();
+            }
+            for effect in outcome.effects.drain(..) {
+                match effect {
+                    Effect::Ready { link } if turn_of == Some(link) => {
+                        self.links.ready(link, shard, Waking::OwnerIsAwake);
+                    }
+                    Effect::Ready { link } => self.links.ready(link, shard, Waking::Wake),
+                    Effect::Call { id, call } => {
+                        if let Some(reply) = self.call(shard, id, call) {
+                            steps.push_back(Step::answer(id, reply));
+                        }
+                    }
+                    // Its task, if there was one, is among the cancelled ones.
+                    Effect::Cancel { .. } => {}
+                }
+            }
+        }
+    }
+
+    /// Asks the backend; returns an answer that is there at once.
+    fn call(self: &Arc<Self>, shard: usize, id: CallId, call: Call) -> Option<Reply> {
+        // A panic of the backend must not end the connection whose turn this is.
+        match catch_unwind(AssertUnwindSafe(|| self.backend.call(call))) {
+            Ok(Answer::Now(reply)) => Some(reply),
+            Ok(Answer::Later(answer)) => {
+                if let Some(host) = self.shards.get(shard) {
+                    host.start(id, || self.spawn(shard, id, answer));
+                }
+                None
+            }
+            Err(_) => {
+                tracing::error!("the backend panicked in a call");
+                Some(failed())
+            }
+        }
+    }
+
+    fn spawn(
+        self: &Arc<Self>,
+        shard: usize,
+        call: CallId,
+        answer: BoxFuture<'static, Reply>,
+    ) -> AbortHandle {
+        let mut pending = Pending {
+            inner: Arc::clone(self),
+            shard,
+            call,
+            answered: false,
+        };
+        let task = self.runtime.spawn(async move {
+            let reply = answer.await;
+            pending.answer(reply);
+        });
+        task.abort_handle()
+    }
+
+    /// Returns what a shard does with its next deadline while it still holds its lock.
+    fn settle(&self, shard: usize) -> impl FnOnce(Option<Mono>) + '_ {
+        move |deadline| self.alarm.set(shard, deadline)
+    }
+
+    fn shard_of(&self, identity: Identity) -> usize {
+        // The id is the tail of a hash already.
+        let count = u64::try_from(self.shards.len()).unwrap_or(1);
+        usize::try_from(identity.0.0.cast_unsigned() % count).unwrap_or(0)
+    }
+}
+
+/// A call that a task answers. If the task ends without an answer, by a panic, the caller is told.
+struct Pending {
+    inner: Arc<Inner>,
+    shard: usize,
+    call: CallId,
+    answered: bool,
+}
+
+impl Pending {
+    fn answer(&mut self, reply: Reply) {
+        self.answered = true;
+        let now = self.inner.clock.now();
+        self.inner
+            .run(self.shard, Step::answer(self.call, reply), now, None);
+    }
+}
+
+impl Drop for Pending {
+    fn drop(&mut self) {
+        // The answer to a call that was cancelled finds no call, and is dropped.
+        if !self.answered {
+            self.answer(failed());
+        }
+    }
+}
+
+fn failed() -> Reply {
+    Reply::Error(RpcError {
+        code: 500,
+        message: "RPC_CALL_FAIL".to_owned(),
+    })
+}

@@ -1,0 +1,151 @@
+//! One shard: a host of sessions and the calls that run for it, behind one lock.
+
+use std::collections::HashMap;
+
+use heliogram_ports::{FromHost, Reply};
+use heliogram_proto::cx::{Cx, Mono, Now};
+use heliogram_proto::host::{CallId, Effect, Host, Input, PreparedAnswer};
+use heliogram_proto::ids::LinkId;
+use parking_lot::Mutex;
+use rand_chacha::ChaCha20Rng;
+use tokio::task::AbortHandle;
+
+/// A shard. Every method holds the lock for one step and calls nothing foreign.
+pub(crate) struct Shard {
+    state: Mutex<State>,
+}
+
+struct State {
+    host: Host,
+    rng: ChaCha20Rng,
+    calls: HashMap<CallId, Running>,
+}
+
+/// A call between its effect and its answer.
+enum Running {
+    /// The backend is being asked.
+    Asked,
+    /// The backend answers later.
+    Later(AbortHandle),
+}
+
+impl Shard {
+    /// Makes a shard around a host.
+    pub(crate) fn new(host: Host, rng: ChaCha20Rng) -> Self {
+        Self {
+            state: Mutex::new(State {
+                host,
+                rng,
+                calls: HashMap::new(),
+            }),
+        }
+    }
+
+    /// Hands an input to the host. An answer to a call that was cancelled meanwhile is dropped.
+    pub(crate) fn handle(
+        &self,
+        input: Step,
+        now: Now,
+        out: &mut Outcome,
+        settle: impl FnOnce(Option<Mono>),
+    ) {
+        let state = &mut *self.state.lock();
+        let before = out.effects.len();
+        let mut cx = Cx {
+            now,
+            rng: &mut state.rng,
+            out: &mut out.effects,
+        };
+        match input {
+            Step::Input(input) => state.host.handle(input, &mut cx),
+            Step::Answer { call, answer } => {
+                if state.calls.remove(&call).is_none() {
+                    return;
+                }
+                state.host.handle(Input::Answer { call, answer }, &mut cx);
+            }
+            Step::Deadline => state.host.handle_deadline(&mut cx),
+        }
+        for effect in out.effects.iter().skip(before) {
+            match effect {
+                Effect::Call { id, .. } => {
+                    state.calls.insert(*id, Running::Asked);
+                }
+                Effect::Cancel { id } => {
+                    if let Some(Running::Later(task)) = state.calls.remove(id) {
+                        out.cancelled.push(task);
+                    }
+                }
+                Effect::Ready { .. } => {}
+            }
+        }
+        settle(state.host.next_deadline());
+    }
+
+    /// Starts a task that answers a call, unless the call was cancelled meanwhile.
+    pub(crate) fn start(&self, call: CallId, spawn: impl FnOnce() -> AbortHandle) {
+        if let Some(running) = self.state.lock().calls.get_mut(&call) {
+            // Under the lock, so that the task's answer finds its call in place.
+            *running = Running::Later(spawn());
+        }
+    }
+
+    /// Appends what is ready for a link; tells whether there is more.
+    pub(crate) fn drain(
+        &self,
+        link: LinkId,
+        now: Now,
+        out: &mut Vec<FromHost>,
+        settle: impl FnOnce(Option<Mono>),
+    ) {
+        let state = &mut *self.state.lock();
+        state.host.drain(
+            link,
+            &mut Cx {
+                now,
+                rng: &mut state.rng,
+                out,
+            },
+        );
+        settle(state.host.next_deadline());
+    }
+
+    /// Tells whether no call is running.
+    pub(crate) fn is_quiet(&self) -> bool {
+        self.state.lock().calls.is_empty()
+    }
+}
+
+/// What can happen to a shard.
+pub(crate) enum Step {
+    /// A message, or the end of a link.
+    Input(Input),
+    /// The backend has answered.
+    Answer {
+        /// Which call.
+        call: CallId,
+        /// What it said.
+        answer: PreparedAnswer,
+    },
+    /// A deadline is due.
+    Deadline,
+}
+
+impl Step {
+    /// Prepares a backend's answer. To be called without the lock.
+    pub(crate) fn answer(call: CallId, reply: Reply) -> Self {
+        Self::Answer {
+            call,
+            answer: PreparedAnswer::new(reply),
+        }
+    }
+}
+
+/// What is to be done once the lock is released.
+#[derive(Default)]
+pub(crate) struct Outcome {
+    /// Effects in order.
+    pub(crate) effects: Vec<Effect>,
+    /// Tasks whose answer nobody waits for any more.
+    pub(crate) cancelled: Vec<AbortHandle>,
+}

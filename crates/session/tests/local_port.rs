@@ -1,0 +1,399 @@
+//! The port of one process, driven as a gateway drives it, before a backend that does as it is told.
+
+#![expect(
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::unwrap_used,
+    reason = "a test fails by panicking"
+)]
+
+use std::net::SocketAddr;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use bytes::Bytes;
+use heliogram_crypto::SecretBytes;
+use heliogram_ports::{
+    Answer, Backend, Call, FirstSalt, Frame, FromHost, KeyFacts, KeyKind, Reply, SessionPort,
+    ToHost, Wake,
+};
+use heliogram_proto::host::Config;
+use heliogram_proto::ids::{AuthKeyId, LinkId, MsgId, Salt, SeqNo, SessionId, Term};
+use heliogram_session::LocalPort;
+use heliogram_tl::api::InitConnection;
+use heliogram_tl::mtproto::{DestroySession, MsgContainer, PingDelayDisconnect, Pong, RpcResult};
+use heliogram_tl::{Deserialize, Serialize};
+use rand_chacha::ChaCha20Rng;
+use rand_core::SeedableRng;
+use tokio::runtime::Handle;
+use tokio::sync::{Notify, oneshot};
+
+#[tokio::test]
+async fn an_answer_that_is_there_at_once_is_drained_in_the_same_turn_and_wakes_nobody() {
+    let mut gateway = Gateway::new(Scripted::now());
+
+    let call = gateway.send(KEY, NOW);
+
+    assert_eq!(gateway.results(), [(call, reply_bytes(NOW))]);
+    assert_eq!(gateway.woken(), 0);
+    assert!(gateway.port.is_quiet());
+}
+
+#[tokio::test]
+async fn an_answer_that_comes_later_wakes_the_link() {
+    let backend = Scripted::now();
+    let mut gateway = Gateway::new(Arc::clone(&backend));
+
+    let call = gateway.send(KEY, LATER);
+    assert_eq!(gateway.results(), []);
+    assert!(!gateway.port.is_quiet());
+    backend.release();
+    gateway.until_woken().await;
+
+    assert_eq!(gateway.results(), [(call, reply_bytes(LATER))]);
+    assert!(gateway.port.is_quiet());
+}
+
+#[tokio::test]
+async fn calls_of_one_link_do_not_wait_for_each_other() {
+    let backend = Scripted::now();
+    let mut gateway = Gateway::new(Arc::clone(&backend));
+
+    gateway.send(KEY, LATER);
+    let second = gateway.send(KEY, NOW);
+
+    assert_eq!(gateway.results(), [(second, reply_bytes(NOW))]);
+}
+
+#[tokio::test]
+async fn a_call_of_a_destroyed_session_is_dropped_and_ends() {
+    let backend = Scripted::now();
+    let mut gateway = Gateway::new(Arc::clone(&backend));
+    gateway.send(KEY, LATER);
+    let destroyed = gateway.session_id;
+
+    gateway.session_id = SessionId(destroyed.0 + 1);
+    gateway.send_body(
+        KEY,
+        &DestroySession {
+            session_id: destroyed.0,
+        }
+        .to_bytes(),
+        true,
+    );
+
+    backend.until_dropped().await;
+    assert!(gateway.port.is_quiet());
+}
+
+#[tokio::test]
+async fn a_backend_that_panics_at_once_fails_its_call_alone() {
+    let mut gateway = Gateway::new(Scripted::now());
+
+    let first = gateway.send(KEY, PANIC_NOW);
+    let second = gateway.send(KEY, NOW);
+
+    assert_eq!(
+        gateway.results(),
+        [(first, failure()), (second, reply_bytes(NOW))]
+    );
+}
+
+#[tokio::test]
+async fn a_backend_that_panics_later_fails_its_call() {
+    let mut gateway = Gateway::new(Scripted::now());
+
+    let call = gateway.send(KEY, PANIC_LATER);
+    assert_eq!(gateway.results(), []);
+    gateway.until_woken().await;
+
+    assert_eq!(gateway.results(), [(call, failure())]);
+    assert!(gateway.port.is_quiet());
+}
+
+#[tokio::test]
+async fn one_link_may_carry_two_keys() {
+    let mut gateway = Gateway::new(Scripted::now());
+
+    let first = gateway.send(KEY, NOW);
+    let second = gateway.send(AuthKeyId(KEY.0 + 1), NOW);
+
+    let mut calls = gateway
+        .results()
+        .into_iter()
+        .map(|(call, _)| call)
+        .collect::<Vec<_>>();
+    calls.sort_unstable();
+    assert_eq!(calls, [first, second]);
+}
+
+#[tokio::test]
+async fn a_link_that_is_gone_gets_nothing_and_brings_nothing() {
+    let backend = Scripted::now();
+    let mut gateway = Gateway::new(Arc::clone(&backend));
+    gateway.send(KEY, LATER);
+    gateway
+        .port
+        .submit(&mut vec![ToHost::Detach { link: LINK }]);
+
+    backend.release();
+    let before = backend.calls.load(Ordering::Relaxed);
+    gateway.send(KEY, NOW);
+
+    assert_eq!(backend.calls.load(Ordering::Relaxed), before);
+    assert_eq!(gateway.results(), []);
+}
+
+#[tokio::test]
+async fn a_deadline_passes_without_any_message() {
+    let mut gateway = Gateway::new(Scripted::now());
+    let port = gateway.port.clone();
+    let running = tokio::spawn(async move { port.run().await });
+
+    gateway.send_body(
+        KEY,
+        &PingDelayDisconnect {
+            ping_id: 1,
+            disconnect_delay: 1,
+        }
+        .to_bytes(),
+        false,
+    );
+    let first = gateway.drain();
+    gateway.until_woken().await;
+    let second = gateway.drain();
+    running.abort();
+
+    assert!(
+        bodies(&first)
+            .iter()
+            .any(|body| Pong::from_bytes(body).is_ok())
+    );
+    assert_eq!(
+        second,
+        [FromHost::Close {
+            link: LINK,
+            code: None
+        }]
+    );
+}
+
+/// What a gateway does, without sockets: one link, some keys.
+struct Gateway {
+    port: LocalPort,
+    wake: Arc<Woken>,
+    session_id: SessionId,
+    last_msg_id: i64,
+    content_count: i32,
+}
+
+impl Gateway {
+    fn new(backend: Arc<Scripted>) -> Self {
+        let config = Config::new(TERM, SecretBytes::new([1; 32]));
+        let port = LocalPort::new(
+            &config,
+            4,
+            backend,
+            Handle::current(),
+            &mut ChaCha20Rng::from_seed([2; 32]),
+        );
+        let wake = Arc::new(Woken::default());
+        port.attach(LINK, Arc::<Woken>::clone(&wake));
+        Self {
+            port,
+            wake,
+            session_id: SessionId(77),
+            last_msg_id: 0,
+            content_count: 0,
+        }
+    }
+
+    /// Calls a method; returns the message's id.
+    fn send(&mut self, key: AuthKeyId, method: u32) -> i64 {
+        let query = method.to_le_bytes();
+        let call = InitConnection {
+            api_id: 4,
+            query: &query,
+            ..InitConnection::default()
+        };
+        self.send_body(key, &call.to_bytes(), true)
+    }
+
+    fn send_body(&mut self, key: AuthKeyId, body: &[u8], is_content: bool) -> i64 {
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap();
+        let now_id =
+            i64::try_from(now.as_secs()).unwrap() << 32 | i64::from(now.subsec_nanos()) << 2;
+        self.last_msg_id = now_id.max(self.last_msg_id + 4);
+        let seqno = SeqNo(self.content_count * 2 + i32::from(is_content));
+        self.content_count += i32::from(is_content);
+        let first_salt = FirstSalt {
+            salt: Salt(5),
+            term: TERM,
+            since_unix_s: now.as_secs(),
+        };
+        let frame = Frame {
+            link: LINK,
+            key: KeyFacts {
+                id: key,
+                kind: KeyKind::Permanent,
+                perm: None,
+                dc: None,
+                first_salt: Some(first_salt),
+            },
+            peer: SocketAddr::from(([127, 0, 0, 1], 1)),
+            salt: Salt(5),
+            session_id: self.session_id,
+            msg_id: MsgId(self.last_msg_id),
+            seqno,
+            body: Bytes::copy_from_slice(body),
+            quick_ack: None,
+        };
+        self.port.submit(&mut vec![ToHost::Frame(frame)]);
+        self.last_msg_id
+    }
+
+    fn drain(&self) -> Vec<FromHost> {
+        let mut out = Vec::new();
+        self.port.drain(LINK, &mut out);
+        out
+    }
+
+    /// Drains; returns the results of calls, in order.
+    fn results(&self) -> Vec<(i64, Vec<u8>)> {
+        let bodies = bodies(&self.drain());
+        let results = bodies
+            .iter()
+            .filter_map(|body| RpcResult::from_bytes(body).ok());
+        results
+            .map(|result| (result.req_msg_id, result.result.to_vec()))
+            .collect()
+    }
+
+    fn woken(&self) -> usize {
+        self.wake.count.load(Ordering::Relaxed)
+    }
+
+    async fn until_woken(&self) {
+        tokio::time::timeout(PATIENCE, self.wake.notify.notified())
+            .await
+            .expect("nobody was woken");
+    }
+}
+
+/// The objects of all messages, taken out of their containers.
+fn bodies(out: &[FromHost]) -> Vec<Bytes> {
+    let messages = out.iter().filter_map(|effect| match effect {
+        FromHost::Seal { body, .. } => Some(body),
+        FromHost::QuickAck { .. } | FromHost::Close { .. } => None,
+    });
+    messages
+        .flat_map(|body| match MsgContainer::from_bytes(body) {
+            Ok(container) => container
+                .messages
+                .iter()
+                .map(|it| Bytes::copy_from_slice(it.body))
+                .collect(),
+            Err(_) => vec![body.clone()],
+        })
+        .collect()
+}
+
+#[derive(Default)]
+struct Woken {
+    count: AtomicUsize,
+    notify: Notify,
+}
+
+impl Wake for Woken {
+    fn wake(&self) {
+        self.count.fetch_add(1, Ordering::Relaxed);
+        self.notify.notify_one();
+    }
+}
+
+/// Answers as the method's id says.
+struct Scripted {
+    calls: AtomicUsize,
+    release: Mutex<Option<oneshot::Sender<()>>>,
+    released: Mutex<Option<oneshot::Receiver<()>>>,
+    dropped: Arc<Notify>,
+}
+
+impl Scripted {
+    fn now() -> Arc<Self> {
+        let (release, released) = oneshot::channel();
+        Arc::new(Self {
+            calls: AtomicUsize::new(0),
+            release: Mutex::new(Some(release)),
+            released: Mutex::new(Some(released)),
+            dropped: Arc::default(),
+        })
+    }
+
+    /// Lets the call that waits be answered.
+    fn release(&self) {
+        self.release.lock().unwrap().take().unwrap().send(()).ok();
+    }
+
+    /// Waits until the call that waits is dropped, whether it was answered or not.
+    async fn until_dropped(&self) {
+        tokio::time::timeout(PATIENCE, self.dropped.notified())
+            .await
+            .expect("the call was not dropped");
+    }
+}
+
+impl Backend for Scripted {
+    fn call(&self, call: Call) -> Answer {
+        self.calls.fetch_add(1, Ordering::Relaxed);
+        let method = u32::from_le_bytes(call.body[..4].try_into().unwrap());
+        match method {
+            NOW => Answer::Now(Reply::Result(reply_bytes(method).into())),
+            PANIC_NOW => panic!("as the test wants it"),
+            PANIC_LATER => Answer::Later(Box::pin(async { panic!("as the test wants it") })),
+            LATER => {
+                let released = self.released.lock().unwrap().take().unwrap();
+                let dropped = NotifyOnDrop(Arc::clone(&self.dropped));
+                Answer::Later(Box::pin(async move {
+                    let _dropped = dropped;
+                    released.await.ok();
+                    Reply::Result(reply_bytes(method).into())
+                }))
+            }
+            other => panic!("no such method: {other:#x}"),
+        }
+    }
+}
+
+struct NotifyOnDrop(Arc<Notify>);
+
+impl Drop for NotifyOnDrop {
+    fn drop(&mut self) {
+        self.0.notify_one();
+    }
+}
+
+fn reply_bytes(method: u32) -> Vec<u8> {
+    (!method).to_le_bytes().to_vec()
+}
+
+fn failure() -> Vec<u8> {
+    heliogram_tl::mtproto::RpcError {
+        error_code: 500,
+        error_message: b"RPC_CALL_FAIL",
+    }
+    .to_bytes()
+}
+
+const LINK: LinkId = LinkId(3);
+const KEY: AuthKeyId = AuthKeyId(0x1234_5678_9abc_def0);
+const TERM: Term = Term(9);
+
+const NOW: u32 = 0x1111_1111;
+const LATER: u32 = 0x2222_2222;
+const PANIC_NOW: u32 = 0x3333_3333;
+const PANIC_LATER: u32 = 0x4444_4444;
+
+const PATIENCE: Duration = Duration::from_secs(10);
