@@ -1,3 +1,19 @@
-//! Heliogram.
+//! The `heliogram` binary: one process that serves, and tools beside it.
 
-fn main() {}
+use std::process::ExitCode;
+
+mod admin;
+mod backend;
+mod cli;
+mod commands;
+mod compose;
+mod config;
+mod endpoints;
+mod files;
+mod logging;
+mod server_key;
+mod welcome;
+
+fn main() -> ExitCode {
+    cli::run()
+}

@@ -1,0 +1,211 @@
+//! The command line: what may be said, and which command it is handed to.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Args, Parser, Subcommand};
+
+use crate::commands;
+use crate::config::{Config, DcId};
+
+/// Reads the command line, runs the command, and prints what went wrong with all its causes.
+pub(crate) fn run() -> ExitCode {
+    match dispatch(Cli::parse()) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn dispatch(cli: Cli) -> anyhow::Result<()> {
+    match cli.command {
+        Command::Serve(options) => commands::serve::run(options.effective()?),
+        Command::Keygen { data } => commands::keygen::run(&data),
+        Command::Fingerprint { file } => commands::fingerprint::run(&file),
+        Command::Config {
+            command: ConfigCommand::Show(options),
+        } => commands::config_show::run(&options.effective()?),
+    }
+}
+
+/// An `MTProto` 2.0 engine: server, gateway and tools.
+#[derive(Debug, Parser)]
+#[command(name = "heliogram", version, arg_required_else_help = true)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Runs a server in one process, with an embedded store and a built-in backend.
+    Serve(ServeOptions),
+    /// Makes the server's RSA key, if there is none, and prints its fingerprint.
+    Keygen {
+        /// Directory that gets `server_private.pem` and `server_public.pem`.
+        #[arg(long, value_name = "DIR", default_value = "heliogram-data")]
+        data: PathBuf,
+    },
+    /// Prints the fingerprint of an RSA key, public or private.
+    Fingerprint {
+        /// A PEM file: PKCS#1, or PKCS#8 for a private key.
+        file: PathBuf,
+    },
+    /// Looks at the configuration.
+    Config {
+        #[command(subcommand)]
+        command: ConfigCommand,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+enum ConfigCommand {
+    /// Prints the configuration that `serve` would run with, secrets redacted.
+    Show(ServeOptions),
+}
+
+/// What may be said on the command line wins over the file, and the file over the defaults.
+#[derive(Args, Debug, Default)]
+struct ServeOptions {
+    /// Directory for keys and records [default: ./heliogram-data]
+    #[arg(long, value_name = "DIR")]
+    data: Option<PathBuf>,
+    /// Address for TCP, all framings on each; repeatable [default: 127.0.0.1:10443 and :5222]
+    #[arg(long, value_name = "ADDR")]
+    listen: Vec<SocketAddr>,
+    /// Address for WebSocket; repeatable [default: 127.0.0.1:11443]
+    #[arg(long, value_name = "ADDR")]
+    ws_listen: Vec<SocketAddr>,
+    /// Address for `GET /live` and `GET /ready` [default: 127.0.0.1:8088]
+    #[arg(long, value_name = "ADDR")]
+    admin: Option<SocketAddr>,
+    /// The data centre that clients are told they reached, unless their key names another that is served [default: 2]
+    #[arg(long, value_name = "N", value_parser = parse_dc)]
+    dc: Option<DcId>,
+    /// Configuration in TOML.
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+}
+
+impl ServeOptions {
+    fn effective(self) -> anyhow::Result<Config> {
+        let mut config = match &self.config {
+            Some(path) => Config::load(path)?,
+            None => Config::default(),
+        };
+        if let Some(data) = self.data {
+            config.data = data;
+        }
+        if !self.listen.is_empty() {
+            config.listen.tcp = self.listen;
+        }
+        if !self.ws_listen.is_empty() {
+            config.listen.websocket = self.ws_listen;
+        }
+        if let Some(admin) = self.admin {
+            config.listen.admin = admin;
+        }
+        if let Some(dc) = self.dc {
+            config.dc = dc;
+        }
+        config.checked()
+    }
+}
+
+fn parse_dc(text: &str) -> Result<DcId, String> {
+    let number = text.parse::<i64>().map_err(|_| DcId::EXPECTED.to_owned())?;
+    DcId::try_from(number)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parse(arguments: &[&str]) -> Result<Cli, clap::Error> {
+        Cli::try_parse_from(std::iter::once("heliogram").chain(arguments.iter().copied()))
+    }
+
+    fn effective(arguments: &[&str]) -> anyhow::Result<Config> {
+        let Command::Serve(options) = parse(arguments).unwrap().command else {
+            panic!("not serve: {arguments:?}");
+        };
+        options.effective()
+    }
+
+    #[test]
+    fn serve_without_options_has_the_defaults() {
+        assert_eq!(effective(&["serve"]).unwrap(), Config::default());
+    }
+
+    #[test]
+    fn given_addresses_replace_the_default_ones() {
+        let config = effective(&[
+            "serve",
+            "--listen",
+            "127.0.0.1:0",
+            "--listen",
+            "[::1]:0",
+            "--ws-listen",
+            "127.0.0.1:1",
+            "--admin",
+            "127.0.0.1:2",
+            "--data",
+            "/d",
+            "--dc",
+            "4",
+        ])
+        .unwrap();
+
+        assert_eq!(
+            config.listen.tcp,
+            ["127.0.0.1:0".parse().unwrap(), "[::1]:0".parse().unwrap()]
+        );
+        assert_eq!(config.listen.websocket, ["127.0.0.1:1".parse().unwrap()]);
+        assert_eq!(config.listen.admin, "127.0.0.1:2".parse().unwrap());
+        assert_eq!(config.data, PathBuf::from("/d"));
+        assert_eq!(config.dc, DcId::try_from(4).unwrap());
+    }
+
+    #[test]
+    fn the_command_line_wins_over_the_file() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("heliogram.toml");
+        std::fs::write(&path, "dc = 3\n[listen]\nadmin = \"127.0.0.1:9\"\n").unwrap();
+
+        let config =
+            effective(&["serve", "--config", path.to_str().unwrap(), "--dc", "5"]).unwrap();
+
+        assert_eq!(config.dc, DcId::try_from(5).unwrap());
+        assert_eq!(config.listen.admin, "127.0.0.1:9".parse().unwrap());
+    }
+
+    #[test]
+    fn dc_0_and_1000_are_refused_and_999_is_not() {
+        assert!(parse(&["serve", "--dc", "0"]).is_err());
+        assert!(parse(&["serve", "--dc", "999"]).is_ok());
+        assert!(
+            parse(&["serve", "--dc", "1000"])
+                .unwrap_err()
+                .to_string()
+                .contains(DcId::EXPECTED)
+        );
+    }
+
+    #[test]
+    fn an_address_without_a_port_is_refused() {
+        assert!(parse(&["serve", "--listen", "127.0.0.1"]).is_err());
+    }
+
+    #[test]
+    fn a_dc_that_is_not_among_the_served_ones_is_refused() {
+        let error = effective(&["serve", "--dc", "6"]).unwrap_err().to_string();
+
+        assert!(
+            error.contains("dc") && error.contains("served_dcs"),
+            "{error}"
+        );
+    }
+}

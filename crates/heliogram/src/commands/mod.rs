@@ -1,0 +1,6 @@
+//! One file per command.
+
+pub(crate) mod config_show;
+pub(crate) mod fingerprint;
+pub(crate) mod keygen;
+pub(crate) mod serve;

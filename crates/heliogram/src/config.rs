@@ -1,0 +1,356 @@
+//! The configuration of `heliogram serve`: one TOML file, its defaults, and what is wrong with it.
+//!
+//! Every key has a default; a key that is not known, or whose value is not one that was expected, is an error that
+//! names the key, the file and what was expected.
+
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, bail};
+use serde::{Deserialize, Serialize};
+
+pub(crate) use self::values::{ApiHash, DcId, Network, ProxySecret};
+
+mod values;
+
+/// Everything that `serve` can be told.
+#[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct Config {
+    /// Directory for keys and records.
+    pub(crate) data: PathBuf,
+    /// The data centre of a client whose key names none that is served.
+    pub(crate) dc: DcId,
+    /// The data centres that this server answers for; their test and media forms go with them.
+    pub(crate) served_dcs: Vec<DcId>,
+    /// Where it listens.
+    pub(crate) listen: Listen,
+    /// What connections may take.
+    pub(crate) limits: Limits,
+    /// What connections may send before the protocol proper.
+    pub(crate) transport: Transport,
+    /// Which applications may connect.
+    pub(crate) api: Api,
+    /// Where keys are kept.
+    pub(crate) store: Store,
+    /// What is logged.
+    pub(crate) log: Log,
+}
+
+/// Addresses; port 0 lets the system choose.
+#[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct Listen {
+    /// TCP: every framing, plain or obfuscated, on each.
+    pub(crate) tcp: Vec<SocketAddr>,
+    /// WebSocket at `/apiws`.
+    pub(crate) websocket: Vec<SocketAddr>,
+    /// `GET /live` and `GET /ready`.
+    pub(crate) admin: SocketAddr,
+    /// Addresses that `help.getConfig` names instead of the bound TCP ones.
+    pub(crate) advertise: Vec<SocketAddr>,
+    /// Every connection begins with a PROXY protocol header, version 1 or 2.
+    pub(crate) proxy_protocol: bool,
+    /// Networks whose PROXY headers are believed; connections of others are closed.
+    pub(crate) proxies: Vec<Network>,
+}
+
+/// Maxima; those of an address do not hold for trusted networks.
+#[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct Limits {
+    /// Key exchanges that one address may start in a minute, on average.
+    pub(crate) handshakes_per_minute: u32,
+    /// Key exchanges that one address may start at once.
+    pub(crate) handshakes_burst: u32,
+    /// Connections of one address.
+    pub(crate) connections_per_address: u32,
+    /// Connections in total.
+    pub(crate) connections_total: u32,
+    /// Networks that are exempt from the limits of one address.
+    pub(crate) trusted_networks: Vec<Network>,
+    /// Seconds that shutdown waits for calls that are running and answers that are on their way.
+    pub(crate) shutdown_grace_s: u32,
+}
+
+/// The transport below the protocol.
+#[derive(Clone, Debug, Default, Deserialize, PartialEq, Serialize)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct Transport {
+    /// Secrets of obfuscated connections, 32 hexadecimal digits, or `dd` and 32 to prescribe padded framing.
+    /// Connections without a secret stay allowed.
+    pub(crate) secrets: Vec<ProxySecret>,
+}
+
+/// Which applications may connect; checked at `initConnection`.
+#[derive(Clone, Debug, Default, Deserialize, PartialEq, Serialize)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct Api {
+    /// Pairs of `api_id` and `api_hash`; any application if there are none.
+    pub(crate) allowed: Vec<Application>,
+}
+
+/// One application.
+#[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Application {
+    /// As the client says it in `initConnection`.
+    pub(crate) api_id: i32,
+    /// As the client says it when it asks for a login code.
+    pub(crate) api_hash: ApiHash,
+}
+
+/// Where authorization keys are kept.
+#[derive(Clone, Debug, Default, Deserialize, PartialEq, Serialize)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct Store {
+    /// A file in the data directory, or memory.
+    pub(crate) kind: StoreKind,
+    /// The file of the master key that seals keys at rest; made beside the data if it is not given.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) master_key_file: Option<PathBuf>,
+}
+
+/// Kinds of store.
+#[derive(Clone, Copy, Debug, Default, Deserialize, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum StoreKind {
+    /// One local file; survives a crash.
+    #[default]
+    File,
+    /// Nothing survives a restart.
+    Memory,
+}
+
+/// Logging.
+#[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct Log {
+    /// Directives such as `info` or `heliogram_gateway=debug,warn`.
+    pub(crate) filter: String,
+}
+
+impl Config {
+    /// Reads a file; the result is not [`checked`](Self::checked) yet, since the command line may change it.
+    ///
+    /// # Errors
+    ///
+    /// If the file can't be read, is not TOML, has a key that is not known, or a value that was not expected.
+    pub(crate) fn load(path: &Path) -> anyhow::Result<Self> {
+        let text = std::fs::read_to_string(path)
+            .with_context(|| format!("configuration {} can't be read", path.display()))?;
+        Self::parse(&text).with_context(|| format!("configuration {}", path.display()))
+    }
+
+    fn parse(text: &str) -> anyhow::Result<Self> {
+        let document =
+            toml::Deserializer::parse(text).map_err(|error| locate(text, &error, None))?;
+        serde_path_to_error::deserialize(document)
+            .map_err(|error| locate(text, error.inner(), Some(&error.path().to_string())))
+    }
+
+    /// Checks what no value can know alone.
+    ///
+    /// # Errors
+    ///
+    /// If two keys contradict each other.
+    pub(crate) fn checked(self) -> anyhow::Result<Self> {
+        if !self.served_dcs.contains(&self.dc) {
+            bail!(
+                "key `dc`: {} is not in `served_dcs`; expected one of {:?}",
+                self.dc,
+                self.served_dcs
+            );
+        }
+        if self.listen.tcp.is_empty() && self.listen.websocket.is_empty() {
+            bail!("keys `listen.tcp` and `listen.websocket`: expected at least one address");
+        }
+        Ok(self)
+    }
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            data: PathBuf::from("heliogram-data"),
+            dc: DcId::DEFAULT,
+            served_dcs: DcId::defaults(),
+            listen: Listen::default(),
+            limits: Limits::default(),
+            transport: Transport::default(),
+            api: Api::default(),
+            store: Store::default(),
+            log: Log::default(),
+        }
+    }
+}
+
+impl Default for Listen {
+    fn default() -> Self {
+        let local = |port| SocketAddr::from(([127, 0, 0, 1], port));
+        Self {
+            tcp: vec![local(10443), local(5222)],
+            websocket: vec![local(11443)],
+            admin: local(8088),
+            advertise: Vec::new(),
+            proxy_protocol: false,
+            proxies: Network::loopback(),
+        }
+    }
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            handshakes_per_minute: 120,
+            handshakes_burst: 240,
+            connections_per_address: 1_000,
+            connections_total: 100_000,
+            trusted_networks: Network::loopback(),
+            shutdown_grace_s: 10,
+        }
+    }
+}
+
+impl Default for Log {
+    fn default() -> Self {
+        Self {
+            filter: "info".to_owned(),
+        }
+    }
+}
+
+/// Says where the error is: the key, the line, and what the reader expected.
+fn locate(text: &str, error: &toml::de::Error, path: Option<&str>) -> anyhow::Error {
+    let line = error
+        .span()
+        .and_then(|span| text.get(..span.start))
+        .map_or(1, |before| {
+            before.bytes().filter(|&byte| byte == b'\n').count() + 1
+        });
+    let message = error.message();
+    match path {
+        Some(path) => anyhow::anyhow!("line {line}, key `{path}`: {message}"),
+        None => anyhow::anyhow!("line {line}: {message}"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The whole message as a user sees it, for a file named `x.toml` with this text.
+    fn error_of(text: &str) -> String {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("x.toml");
+        std::fs::write(&path, text).unwrap();
+        format!("{:#}", Config::load(&path).unwrap_err())
+    }
+
+    fn assert_names(error: &str, parts: &[&str]) {
+        for part in parts {
+            assert!(error.contains(part), "{part:?} is not in {error:?}");
+        }
+    }
+
+    #[test]
+    fn an_empty_file_is_the_defaults() {
+        assert_eq!(Config::parse("").unwrap(), Config::default());
+    }
+
+    #[test]
+    fn the_defaults_survive_being_written_and_read() {
+        let text = toml::to_string(&Config::default()).unwrap();
+
+        assert_eq!(Config::parse(&text).unwrap(), Config::default());
+    }
+
+    #[test]
+    fn an_unknown_key_is_named_with_file_line_and_known_ones() {
+        assert_names(
+            &error_of("dc = 2\ndcc = 2\n"),
+            &[
+                "x.toml",
+                "line 2",
+                "`dcc`",
+                "expected one of",
+                "`served_dcs`",
+            ],
+        );
+        assert_names(
+            &error_of("[listen]\nport = 1\n"),
+            &["x.toml", "line 2", "`listen.port`", "`websocket`"],
+        );
+        assert_names(
+            &error_of("[[api.allowed]]\napi_id = 4\nhash = 'x'\n"),
+            &["x.toml", "line 3", "`api.allowed[0].hash`", "`api_hash`"],
+        );
+    }
+
+    #[test]
+    fn a_value_of_a_wrong_type_is_named_with_what_was_expected() {
+        assert_names(
+            &error_of("dc = 'two'"),
+            &["x.toml", "`dc`", "two", DcId::EXPECTED],
+        );
+        assert_names(
+            &error_of("[limits]\nhandshakes_burst = -1"),
+            &["`limits.handshakes_burst`", "-1", "u32"],
+        );
+        assert_names(
+            &error_of("[store]\nkind = 'redis'"),
+            &["`store.kind`", "redis", "`file`", "`memory`"],
+        );
+        assert_names(&error_of("listen = 3"), &["`listen`", "3"]);
+    }
+
+    #[test]
+    fn a_value_out_of_range_is_named_with_what_was_expected() {
+        assert_names(&error_of("dc = 1000"), &["`dc`", "1000", DcId::EXPECTED]);
+        assert_names(
+            &error_of("[listen]\ntcp = ['127.0.0.1:1', 'abc']"),
+            &["`listen.tcp[1]`", "socket address"],
+        );
+        assert_names(
+            &error_of("[limits]\ntrusted_networks = ['10.0.0.0/33']"),
+            &["`limits.trusted_networks[0]`", "/33"],
+        );
+        assert_names(
+            &error_of("[transport]\nsecrets = ['00ff']"),
+            &["`transport.secrets[0]`", "32 hexadecimal digits"],
+        );
+    }
+
+    #[test]
+    fn an_error_about_a_secret_does_not_show_it() {
+        let error = error_of("[transport]\nsecrets = ['0123456789abcdef0123456789abcde']");
+
+        assert!(!error.contains("0123456789"), "{error}");
+    }
+
+    #[test]
+    fn text_that_is_not_toml_is_named_with_its_line() {
+        assert_names(&error_of("dc = 2\n[listen\n"), &["x.toml", "line 2"]);
+    }
+
+    #[test]
+    fn a_file_that_is_not_there_is_named() {
+        assert_names(
+            &format!(
+                "{:#}",
+                Config::load(Path::new("/nowhere/y.toml")).unwrap_err()
+            ),
+            &["/nowhere/y.toml"],
+        );
+    }
+
+    #[test]
+    fn a_server_without_any_address_is_refused() {
+        let mut config = Config::parse("[listen]\ntcp = []\n").unwrap();
+        assert!(config.clone().checked().is_ok());
+
+        config.listen.websocket.clear();
+
+        assert!(config.checked().is_err());
+    }
+}
