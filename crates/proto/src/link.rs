@@ -74,7 +74,10 @@ impl Default for Limits {
 
 /// What others tell a link.
 #[derive(Clone, Debug)]
-#[expect(clippy::exhaustive_enums, reason = "a new input must break every driver at compile time")]
+#[expect(
+    clippy::exhaustive_enums,
+    reason = "a new input must break every driver at compile time"
+)]
 pub enum Input {
     /// The answer to [`Effect::LoadKey`].
     Key {
@@ -94,7 +97,10 @@ pub enum Input {
 
 /// What a link wants done.
 #[derive(Clone, Debug)]
-#[expect(clippy::exhaustive_enums, reason = "a new effect must break every driver at compile time")]
+#[expect(
+    clippy::exhaustive_enums,
+    reason = "a new effect must break every driver at compile time"
+)]
 pub enum Effect {
     /// Write what was appended, then close. The last effect of a link.
     Close {
@@ -176,7 +182,13 @@ pub struct Link {
 impl Link {
     /// Makes a link for a connection that starts now.
     #[must_use]
-    pub fn new(id: LinkId, peer: SocketAddr, transport: Transport, limits: Limits, now: Mono) -> Self {
+    pub fn new(
+        id: LinkId,
+        peer: SocketAddr,
+        transport: Transport,
+        limits: Limits,
+        now: Mono,
+    ) -> Self {
         Self {
             id,
             peer,
@@ -196,7 +208,9 @@ impl Link {
             return;
         }
         let mut payloads = Vec::new();
-        let decoded = self.transport.decode(input, write, &mut |payload| payloads.push(payload));
+        let decoded = self
+            .transport
+            .decode(input, write, &mut |payload| payloads.push(payload));
         if !self.is_announced
             && let Some(peer) = self.transport.announced_peer()
         {
@@ -205,7 +219,12 @@ impl Link {
             cx.out.push(Effect::Peer(peer));
         }
         let is_partial = self.transport.has_partial_frame();
-        self.deadlines.received(self.transport.is_detecting(), !payloads.is_empty(), is_partial, cx.now.mono);
+        self.deadlines.received(
+            self.transport.is_detecting(),
+            !payloads.is_empty(),
+            is_partial,
+            cx.now.mono,
+        );
         if !self.take_payloads(&mut payloads, write, cx) {
             return;
         }
@@ -239,7 +258,10 @@ impl Link {
         while !self.is_closed
             && let Some((first, after)) = rest.split_first()
         {
-            let seals = rest.iter().take_while(|item| matches!(item, FromHost::Seal { .. })).count();
+            let seals = rest
+                .iter()
+                .take_while(|item| matches!(item, FromHost::Seal { .. }))
+                .count();
             match first {
                 FromHost::Seal { .. } => {
                     let (batch, after) = rest.split_at_checked(seals).unwrap_or((rest, &[]));
@@ -263,7 +285,11 @@ impl Link {
         if self.is_closed {
             return;
         }
-        if let Some(cause) = self.keys.overdue(cx.now.mono).or_else(|| self.deadlines.overdue(cx.now.mono)) {
+        if let Some(cause) = self
+            .keys
+            .overdue(cx.now.mono)
+            .or_else(|| self.deadlines.overdue(cx.now.mono))
+        {
             self.close(None, cause, write, cx);
         }
     }
@@ -274,7 +300,10 @@ impl Link {
         if self.is_closed {
             return None;
         }
-        [self.keys.next_deadline(), self.deadlines.next()].into_iter().flatten().min()
+        [self.keys.next_deadline(), self.deadlines.next()]
+            .into_iter()
+            .flatten()
+            .min()
     }
 
     /// Tells whether more input is welcome. It is not while frames wait for a key: the socket holds them as well.
@@ -294,7 +323,12 @@ impl Link {
     }
 
     /// Opens the payloads of keys at hand as one batch, and sorts the others. `false` once the link is closed.
-    fn take_payloads(&mut self, payloads: &mut [Payload<'_>], write: &mut Vec<u8>, cx: &mut Cx<'_, Effect>) -> bool {
+    fn take_payloads(
+        &mut self,
+        payloads: &mut [Payload<'_>],
+        write: &mut Vec<u8>,
+        cx: &mut Cx<'_, Effect>,
+    ) -> bool {
         let mut frames = Vec::with_capacity(payloads.len());
         let mut sorted = Ok(());
         for payload in payloads {
@@ -328,16 +362,34 @@ impl Link {
             return self.take_plain(payload, cx);
         }
         match self.keys.find(id) {
-            Lookup::Held(record) if record.facts.is_expired(cx.now.unix.seconds()) => Err(Refusal::KEY_ABSENT),
+            Lookup::Held(record) if record.facts.is_expired(cx.now.unix.seconds()) => {
+                Err(Refusal::KEY_ABSENT)
+            }
             Lookup::Held(record) => {
-                frames.push(ToOpen { record: Arc::clone(record), envelope: payload, quick_ack });
+                frames.push(ToOpen {
+                    record: Arc::clone(record),
+                    envelope: payload,
+                    quick_ack,
+                });
                 Ok(())
             }
-            Lookup::Loading => self.keys.wait(id, Waiting { envelope: payload.to_vec(), quick_ack }),
+            Lookup::Loading => self.keys.wait(
+                id,
+                Waiting {
+                    envelope: payload.to_vec(),
+                    quick_ack,
+                },
+            ),
             Lookup::Unknown => {
                 self.keys.load(id, cx.now.mono)?;
                 cx.out.push(Effect::LoadKey { id });
-                self.keys.wait(id, Waiting { envelope: payload.to_vec(), quick_ack })
+                self.keys.wait(
+                    id,
+                    Waiting {
+                        envelope: payload.to_vec(),
+                        quick_ack,
+                    },
+                )
             }
         }
     }
@@ -359,27 +411,42 @@ impl Link {
         if starts {
             self.deadlines.exchange_begins(cx.now.mono);
         }
-        cx.out.push(Effect::Exchange { body: message.body.to_vec(), starts });
+        cx.out.push(Effect::Exchange {
+            body: message.body.to_vec(),
+            starts,
+        });
         Ok(())
     }
 
     /// Opens frames in order; the first that is not sealed with its key ends it.
-    fn open(&mut self, mut frames: Vec<ToOpen<'_>>, cx: &mut Cx<'_, Effect>) -> Result<(), Refusal> {
-        let facts: Vec<_> = frames.iter().map(|frame| (frame.record.facts, frame.quick_ack)).collect();
+    fn open(
+        &mut self,
+        mut frames: Vec<ToOpen<'_>>,
+        cx: &mut Cx<'_, Effect>,
+    ) -> Result<(), Refusal> {
+        let facts: Vec<_> = frames
+            .iter()
+            .map(|frame| (frame.record.facts, frame.quick_ack))
+            .collect();
         let mut opened = Vec::with_capacity(frames.len());
         if frames.len() == 1 {
             let one = frames.iter_mut();
-            opened.extend(one.map(|frame| envelope::open::<Server>(&frame.record.key, frame.envelope)));
+            opened.extend(
+                one.map(|frame| envelope::open::<Server>(&frame.record.key, frame.envelope)),
+            );
         } else {
-            let sealed =
-                frames.iter_mut().map(|frame| Sealed { key: &frame.record.key, envelope: frame.envelope });
+            let sealed = frames.iter_mut().map(|frame| Sealed {
+                key: &frame.record.key,
+                envelope: frame.envelope,
+            });
             envelope::open_batch::<Server>(sealed, &mut opened);
         }
         for ((facts, wants_quick_ack), opened) in facts.into_iter().zip(opened) {
             let opened = opened.map_err(|_| Refusal::INVALID)?;
             self.transport.trust();
             self.deadlines.key_shown();
-            cx.out.push(Effect::Frame(self.frame(facts, wants_quick_ack, opened)));
+            cx.out
+                .push(Effect::Frame(self.frame(facts, wants_quick_ack, opened)));
         }
         Ok(())
     }
@@ -387,7 +454,12 @@ impl Link {
     fn frame(&self, key: KeyFacts, wants_quick_ack: bool, opened: Opened<'_>) -> Frame {
         let Opened { message, quick_ack } = opened;
         let Message { header, body } = message.into_inner();
-        let Header { salt, session_id, msg_id, seqno } = header;
+        let Header {
+            salt,
+            session_id,
+            msg_id,
+            seqno,
+        } = header;
         Frame {
             link: self.id,
             key,
@@ -413,16 +485,27 @@ impl Link {
             KeyOutcome::Unavailable => return self.close(None, Cause::KeyUnavailable, write, cx),
             KeyOutcome::Present(record) => record,
         };
-        let Some(mut waiting) = self.keys.hold(id, &record) else { return };
+        let Some(mut waiting) = self.keys.hold(id, &record) else {
+            return;
+        };
         if record.facts.is_expired(cx.now.unix.seconds()) {
             return self.close(NOT_FOUND, Cause::KeyAbsent, write, cx);
         }
         let frames = waiting
             .iter_mut()
-            .map(|Waiting { envelope, quick_ack }| {
-                let (record, quick_ack) = (Arc::clone(&record), *quick_ack);
-                ToOpen { record, envelope, quick_ack }
-            })
+            .map(
+                |Waiting {
+                     envelope,
+                     quick_ack,
+                 }| {
+                    let (record, quick_ack) = (Arc::clone(&record), *quick_ack);
+                    ToOpen {
+                        record,
+                        envelope,
+                        quick_ack,
+                    }
+                },
+            )
             .collect();
         if let Err(refusal) = self.open(frames, cx) {
             return self.close(refusal.code, refusal.cause, write, cx);
@@ -436,7 +519,9 @@ impl Link {
 
     /// Looks for the key that a large frame names before it is taken.
     fn load_claimed_key(&mut self, write: &mut Vec<u8>, cx: &mut Cx<'_, Effect>) {
-        let Some(id) = self.transport.claimed_key() else { return };
+        let Some(id) = self.transport.claimed_key() else {
+            return;
+        };
         match self.keys.find(id) {
             Lookup::Held(_) => {
                 self.transport.trust();
@@ -457,31 +542,63 @@ impl Link {
         }
         let msg_id = plain::answer_id(cx.now.unix, self.last_plain_id);
         self.last_plain_id = Some(msg_id);
-        let encoded = self.transport.encode(&plain::build(msg_id, body), cx.rng, write);
+        let encoded = self
+            .transport
+            .encode(&plain::build(msg_id, body), cx.rng, write);
         debug_assert!(encoded.is_ok(), "an answer fits every framing");
     }
 
     /// Seals a run of messages as one batch and writes them. Every item is a [`FromHost::Seal`].
-    fn seal(&mut self, items: &[FromHost], scratch: &mut Scratch, write: &mut Vec<u8>, cx: &mut Cx<'_, Effect>) {
+    fn seal(
+        &mut self,
+        items: &[FromHost],
+        scratch: &mut Scratch,
+        write: &mut Vec<u8>,
+        cx: &mut Cx<'_, Effect>,
+    ) {
         let now_s = cx.now.unix.seconds();
         let mut batch = Vec::with_capacity(items.len());
         for item in items {
-            let &FromHost::Seal { key, salt, session_id, msg_id, seqno, ref body, .. } = item else { continue };
-            let Lookup::Held(record) = self.keys.find(key) else { continue };
+            let &FromHost::Seal {
+                key,
+                salt,
+                session_id,
+                msg_id,
+                seqno,
+                ref body,
+                ..
+            } = item
+            else {
+                continue;
+            };
+            let Lookup::Held(record) = self.keys.find(key) else {
+                continue;
+            };
             if record.facts.is_expired(now_s) {
                 return self.close(NOT_FOUND, Cause::KeyAbsent, write, cx);
             }
-            let header = Header { salt, session_id, msg_id, seqno };
-            batch.push(ToSeal { key: &record.key, message: Message { header, body } });
+            let header = Header {
+                salt,
+                session_id,
+                msg_id,
+                seqno,
+            };
+            batch.push(ToSeal {
+                key: &record.key,
+                message: Message { header, body },
+            });
         }
         scratch.sealed.clear();
         scratch.ends.clear();
-        let sealed = envelope::seal_batch::<Server>(&batch, &mut scratch.sealed, &mut scratch.ends, cx.rng);
+        let sealed =
+            envelope::seal_batch::<Server>(&batch, &mut scratch.sealed, &mut scratch.ends, cx.rng);
         debug_assert!(sealed.is_ok(), "a host's bodies are whole words");
         let mut rest = scratch.sealed.as_slice();
         let mut start = 0;
         for &end in &scratch.ends {
-            let Some((envelope, after)) = rest.split_at_checked(end - start) else { break };
+            let Some((envelope, after)) = rest.split_at_checked(end - start) else {
+                break;
+            };
             let encoded = self.transport.encode(envelope, cx.rng, write);
             debug_assert!(encoded.is_ok(), "a host's messages fit every framing");
             (rest, start) = (after, end);
@@ -496,7 +613,13 @@ impl Link {
         self.close(code, Cause::Transport(error), write, cx);
     }
 
-    fn close(&mut self, code: Option<i32>, cause: Cause, write: &mut Vec<u8>, cx: &mut Cx<'_, Effect>) {
+    fn close(
+        &mut self,
+        code: Option<i32>,
+        cause: Cause,
+        write: &mut Vec<u8>,
+        cx: &mut Cx<'_, Effect>,
+    ) {
         if let Some(code) = code {
             self.transport.encode_error(code, cx.rng, write);
         }
@@ -520,10 +643,22 @@ struct Refusal {
 }
 
 impl Refusal {
-    const INVALID: Self = Self { code: NOT_FOUND, cause: Cause::InvalidMessage };
-    const KEY_ABSENT: Self = Self { code: NOT_FOUND, cause: Cause::KeyAbsent };
-    const TOO_MUCH: Self = Self { code: FLOOD, cause: Cause::TooMuch };
-    const WAITS_TOO_MUCH: Self = Self { code: None, cause: Cause::KeyUnavailable };
+    const INVALID: Self = Self {
+        code: NOT_FOUND,
+        cause: Cause::InvalidMessage,
+    };
+    const KEY_ABSENT: Self = Self {
+        code: NOT_FOUND,
+        cause: Cause::KeyAbsent,
+    };
+    const TOO_MUCH: Self = Self {
+        code: FLOOD,
+        cause: Cause::TooMuch,
+    };
+    const WAITS_TOO_MUCH: Self = Self {
+        code: None,
+        cause: Cause::KeyUnavailable,
+    };
 }
 
 /// "Auth key not found", which is also the answer to all that is invalid.

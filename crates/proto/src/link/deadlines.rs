@@ -31,7 +31,13 @@ impl Deadlines {
     }
 
     /// Notes that bytes came, whether they completed a frame, and whether they left one incomplete.
-    pub(super) const fn received(&mut self, is_detecting: bool, has_frame: bool, is_partial: bool, now: Mono) {
+    pub(super) const fn received(
+        &mut self,
+        is_detecting: bool,
+        has_frame: bool,
+        is_partial: bool,
+        now: Mono,
+    ) {
         if !is_detecting {
             self.detecting_since = None;
         }
@@ -66,7 +72,9 @@ impl Deadlines {
 
     /// Returns what is overdue.
     pub(super) fn overdue(&self, now: Mono) -> Option<Cause> {
-        self.all().find(|&(end, _)| end <= now).map(|(_, cause)| cause)
+        self.all()
+            .find(|&(end, _)| end <= now)
+            .map(|(_, cause)| cause)
     }
 
     /// Returns when something is overdue, at the earliest.
@@ -75,7 +83,13 @@ impl Deadlines {
     }
 
     fn all(&self) -> impl Iterator<Item = (Mono, Cause)> {
-        let Limits { detect_max, frame_max, handshake_max, idle_max, .. } = self.limits;
+        let Limits {
+            detect_max,
+            frame_max,
+            handshake_max,
+            idle_max,
+            ..
+        } = self.limits;
         [
             (self.detecting_since, detect_max, Cause::DetectTimeout),
             (self.partial_since, frame_max, Cause::FrameTimeout),

@@ -36,11 +36,21 @@ pub(super) enum Lookup<'a> {
 
 impl Keys {
     pub(super) const fn new(wait_max: Duration) -> Self {
-        Self { slots: Vec::new(), wait_max, waiting_frames: 0, waiting_bytes: 0 }
+        Self {
+            slots: Vec::new(),
+            wait_max,
+            waiting_frames: 0,
+            waiting_bytes: 0,
+        }
     }
 
     pub(super) fn find(&self, id: AuthKeyId) -> Lookup<'_> {
-        match self.slots.iter().find(|slot| slot.id == id).map(|slot| &slot.state) {
+        match self
+            .slots
+            .iter()
+            .find(|slot| slot.id == id)
+            .map(|slot| &slot.state)
+        {
             Some(State::Held(record)) => Lookup::Held(record),
             Some(State::Loading { .. }) => Lookup::Loading,
             None => Lookup::Unknown,
@@ -55,7 +65,13 @@ impl Keys {
         // Most links ever use one key: don't let the first push make room for four.
         self.slots.reserve_exact(1);
         let end = now + self.wait_max;
-        self.slots.push(Slot { id, state: State::Loading { end, waiting: Vec::new() } });
+        self.slots.push(Slot {
+            id,
+            state: State::Loading {
+                end,
+                waiting: Vec::new(),
+            },
+        });
         Ok(())
     }
 
@@ -66,8 +82,10 @@ impl Keys {
         if frames > WAITING_FRAMES_MAX || bytes > WAITING_BYTES_MAX {
             return Err(Refusal::WAITS_TOO_MUCH);
         }
-        if let Some(Slot { state: State::Loading { waiting, .. }, .. }) =
-            self.slots.iter_mut().find(|slot| slot.id == id)
+        if let Some(Slot {
+            state: State::Loading { waiting, .. },
+            ..
+        }) = self.slots.iter_mut().find(|slot| slot.id == id)
         {
             waiting.push(frame);
             self.waiting_frames = frames;
@@ -79,21 +97,29 @@ impl Keys {
     /// Takes a key that was looked up; returns what waited for it. `None` if nobody asked.
     pub(super) fn hold(&mut self, id: AuthKeyId, record: &Arc<KeyRecord>) -> Option<Vec<Waiting>> {
         let slot = self.slots.iter_mut().find(|slot| slot.id == id)?;
-        let State::Loading { waiting, .. } = &mut slot.state else { return None };
+        let State::Loading { waiting, .. } = &mut slot.state else {
+            return None;
+        };
         let waiting = core::mem::take(waiting);
         slot.state = State::Held(Arc::clone(record));
         self.waiting_frames -= waiting.len();
-        self.waiting_bytes -= waiting.iter().map(|frame| frame.envelope.len()).sum::<usize>();
+        self.waiting_bytes -= waiting
+            .iter()
+            .map(|frame| frame.envelope.len())
+            .sum::<usize>();
         Some(waiting)
     }
 
     /// Tells whether so much waits that no more should be read.
     pub(super) const fn is_crowded(&self) -> bool {
-        self.waiting_frames >= WAITING_FRAMES_MAX / 16 || self.waiting_bytes >= WAITING_BYTES_MAX / 2
+        self.waiting_frames >= WAITING_FRAMES_MAX / 16
+            || self.waiting_bytes >= WAITING_BYTES_MAX / 2
     }
 
     pub(super) fn overdue(&self, now: Mono) -> Option<Cause> {
-        self.next_deadline().filter(|&end| end <= now).map(|_| Cause::KeyUnavailable)
+        self.next_deadline()
+            .filter(|&end| end <= now)
+            .map(|_| Cause::KeyUnavailable)
     }
 
     pub(super) fn next_deadline(&self) -> Option<Mono> {
@@ -101,11 +127,17 @@ impl Keys {
     }
 
     pub(super) fn held(&self) -> impl Iterator<Item = AuthKeyId> {
-        self.slots.iter().filter(|slot| slot.state.end().is_none()).map(|slot| slot.id)
+        self.slots
+            .iter()
+            .filter(|slot| slot.state.end().is_none())
+            .map(|slot| slot.id)
     }
 
     pub(super) fn awaited(&self) -> impl Iterator<Item = AuthKeyId> {
-        self.slots.iter().filter(|slot| slot.state.end().is_some()).map(|slot| slot.id)
+        self.slots
+            .iter()
+            .filter(|slot| slot.state.end().is_some())
+            .map(|slot| slot.id)
     }
 }
 
