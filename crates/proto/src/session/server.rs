@@ -120,12 +120,7 @@ impl Session<Server> {
             now: turn.now,
         };
         match contents {
-            Contents::One(object) => {
-                if self.inbox.known(it.msg_id) == Known::New {
-                    self.announce(it.msg_id, it, turn.salts.current());
-                }
-                self.on_message(object, it, turn)
-            }
+            Contents::One(object) => self.on_message(object, it, turn),
             Contents::Container(items) => self.on_container(items, it, turn),
             Contents::Undecodable => {
                 let error = match self.inbox.known(it.msg_id) {
@@ -212,6 +207,7 @@ impl Session<Server> {
             return Ok(self.refuse(error, it));
         }
         self.inbox.insert(it.msg_id, it.seqno);
+        self.announce(it.msg_id, it, turn.salts.current());
         let body = match object {
             Object::Request(request) => {
                 self.on_request(request, it, turn.effects);

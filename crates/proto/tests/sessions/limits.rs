@@ -1,0 +1,237 @@
+//! Both sides of each limit.
+
+use bytes::Bytes;
+use heliogram_proto::host::Input;
+use heliogram_proto::ids::{LinkId, MsgId, SeqNo, SessionId};
+use heliogram_proto::port::Reply;
+use heliogram_tl::mtproto as tl;
+
+use crate::support::{LINK, METHOD, World, client_id_at, ping, refusal};
+
+#[test]
+fn a_list_holds_8192_ids_and_not_8193() {
+    for (count, good) in [(8192, true), (8193, false)] {
+        let ids: Vec<i64> = (0..count).collect();
+        let ids = ids.as_slice();
+        for at in 0..3 {
+            let mut world = World::new();
+            match at {
+                0 => world.send(
+                    false,
+                    &tl::MsgsAck {
+                        msg_ids: ids.into(),
+                    },
+                ),
+                1 => world.send(
+                    false,
+                    &tl::MsgsStateReq {
+                        msg_ids: ids.into(),
+                    },
+                ),
+                _ => world.send(
+                    false,
+                    &tl::MsgResendReq {
+                        msg_ids: ids.into(),
+                    },
+                ),
+            };
+            world.received();
+            assert_eq!(world.closed.is_empty(), good, "{count} ids, object {at}");
+        }
+    }
+}
+
+#[test]
+fn a_session_runs_1024_calls_at_once_and_refuses_the_next() {
+    let mut world = World::new();
+    for _ in 0..1025 {
+        world.send_bytes(true, METHOD.to_vec());
+    }
+    assert_eq!(
+        (world.calls.len(), world.host.calls_running()),
+        (1024, 1024)
+    );
+    let sent = world.answers();
+    assert_eq!(sent.len(), 1);
+    let error = &sent[0].body[12..];
+    let name = b"FLOOD_WAIT_1";
+    assert!(error.windows(name.len()).any(|it| it == name));
+    world.answer_next(&METHOD);
+    world.send_bytes(true, METHOD.to_vec());
+    assert_eq!(world.calls.len(), 1024);
+}
+
+#[test]
+fn an_identity_has_100_sessions_and_the_one_used_longest_ago_makes_room() {
+    let mut world = World::new();
+    for session in 0..101 {
+        let id = world.client_id();
+        let mut frame = world.frame(id, SeqNo(1), METHOD.to_vec());
+        frame.session_id = SessionId(session);
+        world.submit(frame);
+        world.pass(std::time::Duration::from_millis(1));
+        assert_eq!(
+            world.host.sessions(),
+            usize::try_from(session).unwrap().min(99) + 1
+        );
+    }
+    assert_eq!(world.cancelled.len(), 1);
+    assert_eq!(world.cancelled[0].session_id, SessionId(0));
+    assert_eq!(world.host.calls_running(), 100);
+}
+
+#[test]
+fn a_session_without_a_connection_is_kept_for_900_s() {
+    let mut world = World::new();
+    world.send_bytes(false, ping(1));
+    world.pass_s(10_000);
+    assert_eq!(world.host.sessions(), 1, "it has a connection");
+    world.input(Input::Detach { link: LINK });
+    world.pass_s(899);
+    assert_eq!(world.host.sessions(), 1);
+    world.pass_s(1);
+    assert_eq!(world.host.sessions(), 0);
+    world.pass_s(10_000);
+    assert_eq!(world.host.next_deadline(), None, "nothing is left of it");
+}
+
+#[test]
+fn what_an_ended_session_has_received_stays_refused_for_as_long_as_it_could_come_again() {
+    let mut world = World::new();
+    let mut frame = world.frame(
+        MsgId(client_id_at(crate::support::START_S + 30).0),
+        SeqNo(1),
+        METHOD.to_vec(),
+    );
+    frame.session_id = SessionId(5);
+    let captured = frame.clone();
+    world.submit(frame);
+    world.send(false, &tl::DestroySession { session_id: 5 });
+    world.received();
+    assert_eq!((world.calls.len(), world.cancelled.len()), (1, 1));
+    for _ in 0..11 {
+        let mut frame = captured.clone();
+        frame.link = LinkId(2);
+        world.submit(frame);
+        assert_eq!(world.calls.len(), 1, "executed again");
+        assert!([16, 20].contains(&refusal(&world.drain(LinkId(2))).1));
+        world.send(false, &tl::DestroySession { session_id: 5 });
+        world.received();
+        world.pass_s(33);
+    }
+}
+
+#[test]
+fn overflow_of_the_remembered_ids_is_refused_with_20_and_never_executed() {
+    let mut world = World::new();
+    let first = world.send_bytes(true, METHOD.to_vec());
+    let second = world.send_bytes(true, METHOD.to_vec());
+    while let Some((id, _)) = world.calls.pop() {
+        world.answer(id, Reply::Result(Bytes::from_static(&METHOD)));
+    }
+    let acks: Vec<_> = world.received().iter().map(|it| it.msg_id.0).collect();
+    world.send(
+        false,
+        &tl::MsgsAck {
+            msg_ids: acks.as_slice().into(),
+        },
+    );
+    for _ in 0..4093 {
+        world.send_bytes(false, ping(1));
+        world.received();
+    }
+    world.submit(world.frame(first, SeqNo(1), METHOD.to_vec()));
+    assert_eq!(
+        world.received()[0].id(),
+        tl::MsgsAck::ID,
+        "4096 are remembered"
+    );
+    world.send_bytes(false, ping(1));
+    world.received();
+    world.submit(world.frame(first, SeqNo(1), METHOD.to_vec()));
+    assert_eq!(refusal(&world.received()), (first, 20));
+    world.submit(world.frame(second, SeqNo(3), METHOD.to_vec()));
+    assert_eq!(world.received()[0].id(), tl::MsgsAck::ID);
+    assert!(world.calls.is_empty());
+}
+
+#[test]
+fn a_call_that_runs_is_known_even_when_its_id_is_forgotten() {
+    let mut world = World::new();
+    let id = world.send_bytes(true, METHOD.to_vec());
+    for _ in 0..5000 {
+        world.send_bytes(false, ping(1));
+        world.received();
+    }
+    world.submit(world.frame(id, SeqNo(1), METHOD.to_vec()));
+    assert_eq!(world.received()[0].id(), tl::MsgsAck::ID);
+    assert_eq!(world.calls.len(), 1);
+}
+
+#[test]
+fn a_thousand_answers_are_kept_and_the_oldest_is_given_up_first() {
+    let mut world = World::new();
+    let mut ids = Vec::new();
+    for _ in 0..1001 {
+        ids.push(world.send_bytes(true, METHOD.to_vec()));
+        world.answer_next(&METHOD);
+        world.received();
+    }
+    // The news of the session is the oldest of all; then comes the first answer.
+    for (at, kept) in [(0, false), (1, true), (1000, true)] {
+        let seqno = SeqNo(i32::try_from(at * 2 + 1).unwrap());
+        world.submit(world.frame(ids[at], seqno, METHOD.to_vec()));
+        let sent = world.received();
+        assert_eq!(sent[0].id() == tl::RpcResult::ID, kept, "answer {at}");
+    }
+    assert!(world.calls.is_empty());
+}
+
+#[test]
+fn kept_answers_are_bounded_in_bytes_but_the_newest_is_always_kept() {
+    let mut world = World::new();
+    let mut ids = Vec::new();
+    for _ in 0..4 {
+        ids.push(world.send_bytes(true, METHOD.to_vec()));
+        let (id, _) = world.calls.remove(0);
+        let bytes = Bytes::from(vec![1; 2 << 20]);
+        world.answer(id, Reply::Result(bytes));
+        world.received();
+    }
+    for (at, kept) in [(0, false), (2, false), (3, true)] {
+        let seqno = SeqNo(i32::try_from(at * 2 + 1).unwrap());
+        world.submit(world.frame(ids[at], seqno, METHOD.to_vec()));
+        assert_eq!(
+            world.received()[0].id() == tl::RpcResult::ID,
+            kept,
+            "answer {at}"
+        );
+    }
+}
+
+#[test]
+fn a_link_that_is_never_drained_is_closed_when_8192_messages_wait() {
+    let mut world = World::new();
+    world.send_bytes(false, ping(1));
+    world.received();
+    for _ in 0..8193 {
+        world.send_bytes(false, ping(1));
+    }
+    world.received();
+    assert_eq!(world.closed, [(LINK, None)]);
+}
+
+#[test]
+fn a_session_uses_16_links_and_a_link_carries_100_sessions() {
+    let mut world = World::new();
+    for link in 0..40 {
+        let (id, seqno) = (world.client_id(), world.seqno(false));
+        let mut frame = world.frame(id, seqno, ping(1));
+        frame.link = LinkId(link);
+        world.submit(frame);
+    }
+    let reached = (0..40)
+        .filter(|&link| !world.drain(LinkId(link)).is_empty())
+        .count();
+    assert_eq!(reached, 16);
+}

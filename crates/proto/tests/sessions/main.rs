@@ -1,0 +1,11 @@
+//! Envelopes, sessions and their host, from outside: over virtual time, without a runtime.
+
+// Says to the lints what Cargo knows: all of this is a test.
+#![cfg(test)]
+
+mod calls;
+mod envelopes;
+mod limits;
+mod refusals;
+mod service;
+mod support;
