@@ -8,6 +8,7 @@ mod scratch;
 
 use std::future::poll_fn;
 use std::net::SocketAddr;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::task::{Context, Poll};
@@ -44,6 +45,8 @@ pub(crate) struct Connection {
     /// The last drain of a shutdown is done.
     is_drained: bool,
     end: Option<End>,
+    /// As it was when the turn began.
+    phase: Phase,
 }
 
 /// Why a connection ends.
@@ -77,18 +80,21 @@ impl Connection {
             wants_drain: false,
             is_drained: false,
             end: None,
+            phase: Phase::Running,
         }
     }
 
-    /// Serves the connection to its end.
-    pub(crate) async fn run(mut self) {
+    /// Serves the connection to its end. Boxed, since a task would else hold room for it twice.
+    pub(crate) async fn run(mut self: Box<Self>) {
         {
             let far = self.edge.clock.instant(Mono(u64::MAX));
             let mut sleep = pin!(tokio::time::sleep_until(far));
             poll_fn(|task| self.poll(task, sleep.as_mut())).await;
         }
+        self.handle.settle(Phase::Ended);
         if self.end == Some(End::AfterFlush) {
-            self.linger().await;
+            // Boxed, so that a task has no room for it before its end.
+            Box::pin(self.linger()).await;
         }
     }
 
@@ -110,6 +116,7 @@ impl Connection {
     /// Handles all that is there; `false` if there was nothing.
     fn turn(&mut self, task: &mut Context<'_>, scratch: &mut Scratch) -> bool {
         let now = self.edge.clock.now();
+        self.phase = self.edge.phase();
         let mut is_active = self.flush(task, now);
         self.take_mail(scratch);
         is_active |= (self.wants_drain && self.backlog.may_grow()) || !scratch.mail.is_empty();
@@ -120,7 +127,7 @@ impl Connection {
                 link.handle_deadline(write, cx);
             });
         }
-        if self.backlog.is_overdue(now.mono) || self.edge.phase() == Phase::Ended {
+        if self.backlog.is_overdue(now.mono) || self.phase == Phase::Ended {
             self.end = Some(End::Now);
         }
         // A key at hand answers at once: its frames go with this turn.
@@ -132,8 +139,10 @@ impl Connection {
             }
             self.handle_mail(now, scratch);
         }
+        self.submit(scratch);
         self.drain(now, scratch);
         self.write(task, now, scratch);
+        self.handle.settle(self.phase);
         is_active
     }
 
@@ -161,7 +170,7 @@ impl Connection {
         let mut is_active = false;
         for _ in 0..READS_MAX {
             let is_welcome = self.end.is_none()
-                && self.edge.phase() == Phase::Running
+                && self.phase == Phase::Running
                 && self.link.wants_input()
                 && self.backlog.may_grow();
             if !is_welcome {
@@ -223,7 +232,7 @@ impl Connection {
             match effect {
                 Effect::Close { cause, code } => {
                     tracing::debug!(link = self.id.0, ?cause, ?code, "closing");
-                    self.end = Some(End::AfterFlush);
+                    self.end.get_or_insert(End::AfterFlush);
                 }
                 Effect::Exchange { body, starts } => {
                     if starts && !self.may_start_handshake(now) {
@@ -268,8 +277,12 @@ impl Connection {
             .is_ok()
     }
 
+    /// Hands the host all frames. Those whose key is found during a shutdown are dropped: nobody has acknowledged them.
     fn submit(&mut self, scratch: &mut Scratch) {
-        if !scratch.to_host.is_empty() && self.end != Some(End::Now) {
+        if self.end == Some(End::Now) || self.phase != Phase::Running {
+            scratch.to_host.clear();
+        }
+        if !scratch.to_host.is_empty() {
             self.edge.sessions.submit(&mut scratch.to_host);
             self.wants_drain = true;
         }
@@ -277,7 +290,7 @@ impl Connection {
 
     /// Takes what the host has ready, if the socket takes it.
     fn drain(&mut self, now: Now, scratch: &mut Scratch) {
-        if self.edge.phase() == Phase::Closing && !self.is_drained {
+        if self.phase == Phase::Closing && !self.is_drained {
             self.wants_drain = true;
         }
         if !self.wants_drain || self.end.is_some() || !self.backlog.may_grow() {
@@ -293,7 +306,7 @@ impl Connection {
             });
             (scratch.from_host, scratch.link) = (from_host, link);
         }
-        if self.edge.phase() == Phase::Closing {
+        if self.phase == Phase::Closing {
             self.is_drained = true;
             self.end = Some(End::AfterFlush);
         }
@@ -378,11 +391,18 @@ impl Drop for Connection {
         if std::thread::panicking() {
             tracing::error!(link = self.id.0, "a connection panicked");
         }
-        self.edge.detach(
-            self.id,
+        let (held, awaited) = (
             self.link.held_keys().collect(),
             self.link.awaited_keys().collect(),
         );
+        // A second panic while the first unwinds would end the process.
+        let detach = || self.edge.detach(self.id, held, awaited);
+        if catch_unwind(AssertUnwindSafe(detach)).is_err() {
+            tracing::error!(
+                link = self.id.0,
+                "the host panicked over a connection that is gone"
+            );
+        }
         if let Some(admission) = self.admission.take() {
             self.edge.disconnect(admission);
         }
@@ -405,3 +425,26 @@ const LINGER_BYTES_MAX: usize = 64 << 10;
 
 /// "Transport flood".
 const FLOOD: Option<i32> = Some(-429);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Every idle connection holds this much, and its session comes on top: see the target of 2 KiB for both.
+    #[test]
+    fn an_idle_connection_is_small() {
+        fn size_of_output<F>(_: fn(Box<Connection>) -> F) -> usize {
+            size_of::<F>()
+        }
+        assert!(
+            size_of::<Connection>() <= 640,
+            "{}",
+            size_of::<Connection>()
+        );
+        assert!(
+            size_of_output(Connection::run) <= 192,
+            "{}",
+            size_of_output(Connection::run)
+        );
+    }
+}

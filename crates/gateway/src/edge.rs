@@ -52,6 +52,17 @@ pub(crate) enum Phase {
     Ended,
 }
 
+impl From<Phase> for u8 {
+    fn from(phase: Phase) -> Self {
+        match phase {
+            Phase::Running => 0,
+            Phase::Draining => 1,
+            Phase::Closing => 2,
+            Phase::Ended => 3,
+        }
+    }
+}
+
 impl Edge {
     pub(crate) fn new(
         config: Config,
@@ -128,14 +139,8 @@ impl Edge {
     }
 
     pub(crate) fn enter(&self, phase: Phase) {
-        let number = match phase {
-            Phase::Running => 0,
-            Phase::Draining => 1,
-            Phase::Closing => 2,
-            Phase::Ended => 3,
-        };
-        self.phase.store(number, Ordering::Release);
-        self.links.nudge_all();
+        self.phase.store(phase.into(), Ordering::Release);
+        self.links.wake_all();
     }
 
     /// Lets go of what has ended, for as long as it is polled.

@@ -155,13 +155,15 @@ fn admit(edge: &Arc<Edge>, config: &Arc<transport::Config>, stream: TcpStream, p
     }
     let transport = Transport::new(Arc::clone(config));
     let connection = Connection::new(Arc::clone(edge), stream, peer, transport, admission);
-    tokio::spawn(connection.run());
+    tokio::spawn(Box::new(connection).run());
 }
 
 /// Lets what is under way come to its end, within the grace.
 async fn close(edge: &Arc<Edge>) {
     let end = Instant::now() + edge.config.shutdown_grace;
     edge.enter(Phase::Draining);
+    // Whatever was read before has reached the host once these turns are over.
+    until(end, || edge.links.have_settled(Phase::Draining)).await;
     until(end, || edge.sessions.is_quiet()).await;
     edge.enter(Phase::Closing);
     until(end, || edge.links.is_empty()).await;

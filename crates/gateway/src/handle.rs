@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU8, Ordering};
 use std::task::Waker;
 
 use heliogram_ports::Wake;
@@ -9,10 +10,14 @@ use heliogram_proto::edge::mailbox::{Mail, Mailbox};
 use heliogram_proto::ids::LinkId;
 use parking_lot::Mutex;
 
+use crate::edge::Phase;
+
 /// The outside of a connection.
 #[derive(Default)]
 pub(crate) struct Handle {
     inner: Mutex<Inner>,
+    /// The phase in which the last turn began.
+    settled: AtomicU8,
 }
 
 #[derive(Default)]
@@ -27,16 +32,16 @@ impl Handle {
         self.change(|mailbox| mailbox.post(mail));
     }
 
-    /// Makes the task look around.
-    pub(crate) fn nudge(&self) {
-        self.change(|_| true);
-    }
-
     /// Begins a turn: takes all mail, and tells whether the host has something to drain.
     pub(crate) fn take(&self, out: &mut Vec<Mail>) -> bool {
         let mut inner = self.inner.lock();
         inner.waker = None;
         inner.mailbox.take(out)
+    }
+
+    /// Notes that a turn is over which began in `phase`.
+    pub(crate) fn settle(&self, phase: Phase) {
+        self.settled.store(phase.into(), Ordering::Release);
     }
 
     /// Ends the turns: from now on mail wakes the task. `false` if there is some already.
@@ -103,14 +108,23 @@ impl Links {
         }
     }
 
-    pub(crate) fn nudge_all(&self) {
+    /// Makes every connection take a turn.
+    pub(crate) fn wake_all(&self) {
         for shard in &self.shards {
-            let mut handles = Vec::new();
-            handles.extend(shard.lock().values().cloned());
+            let handles: Vec<_> = shard.lock().values().cloned().collect();
             for handle in handles {
-                handle.nudge();
+                handle.wake();
             }
         }
+    }
+
+    /// Tells whether no turn is going on that began before `phase`.
+    pub(crate) fn have_settled(&self, phase: Phase) -> bool {
+        let is_settled =
+            |handle: &Arc<Handle>| handle.settled.load(Ordering::Acquire) >= u8::from(phase);
+        self.shards
+            .iter()
+            .all(|shard| shard.lock().values().all(is_settled))
     }
 
     pub(crate) fn is_empty(&self) -> bool {
