@@ -325,10 +325,22 @@ impl<S: Side> Splitter<S> {
         if extent.payload_bytes > self.payload_bytes_max.saturating_add(slack) {
             return Err(Error::TooLarge);
         }
-        if !self.is_trusted
-            && extent.payload_bytes > FRAME_BYTES_MAX_BEFORE_KEY.saturating_add(slack)
-        {
-            return claim(bytes, extent);
+        if !self.is_trusted && extent.payload_bytes > FRAME_BYTES_MAX_BEFORE_KEY {
+            let key = bytes
+                .get(extent.header_bytes..)
+                .and_then(<[u8]>::first_chunk::<8>);
+            let Some(&key) = key else {
+                return Ok(Step::Incomplete {
+                    total: extent.header_bytes.saturating_add(8),
+                });
+            };
+            if key != PLAIN {
+                return Ok(Step::Claimed(AuthKeyId(i64::from_le_bytes(key))));
+            }
+            // A plain message names no key that anyone could vouch for.
+            if extent.payload_bytes > FRAME_BYTES_MAX_BEFORE_KEY.saturating_add(slack) {
+                return Err(Error::TooLarge);
+            }
         }
         let total = extent.total();
         Ok(if bytes.len() < total {
@@ -356,6 +368,14 @@ impl<S: Side> Splitter<S> {
             return Ok(range);
         }
         let payload_bytes = padded::payload_bytes(frame.get(range.clone()).unwrap_or_default());
+        let bytes_max = if self.is_trusted {
+            self.payload_bytes_max
+        } else {
+            FRAME_BYTES_MAX_BEFORE_KEY
+        };
+        if payload_bytes > bytes_max {
+            return Err(Error::TooLarge);
+        }
         Ok(range.start..range.start.saturating_add(payload_bytes))
     }
 }
@@ -370,22 +390,6 @@ enum Step<'a> {
     Word(Item<'a>),
     /// A whole frame.
     Whole(Extent),
-}
-
-/// Reads the key that a large frame names. A plain message, which names none, has no business to be large.
-fn claim<'a>(bytes: &[u8], extent: Extent) -> Result<Step<'a>, Error> {
-    let key = bytes
-        .get(extent.header_bytes..)
-        .and_then(<[u8]>::first_chunk::<8>);
-    let Some(&key) = key else {
-        return Ok(Step::Incomplete {
-            total: extent.header_bytes.saturating_add(8),
-        });
-    };
-    match i64::from_le_bytes(key) {
-        0 => Err(Error::TooLarge),
-        key => Ok(Step::Claimed(AuthKeyId(key))),
-    }
 }
 
 /// Sorts messages from what a server says beside them.
@@ -412,6 +416,9 @@ pub(super) const MESSAGE_BYTES_MIN: usize = 20;
 
 /// What a server sends in fewer bytes is no message: zero (nothing), a quick ack, or a transport error.
 const CONTROL_BYTES_END: usize = 16;
+
+/// The key id of a plain message.
+const PLAIN: [u8; 8] = [0; 8];
 
 /// Items that stand outside of frames.
 const WORD_BYTES: usize = 4;

@@ -35,6 +35,8 @@ mod padded;
 mod proxy_protocol;
 mod secret;
 pub mod server;
+#[cfg(test)]
+mod tests;
 mod websocket;
 
 pub use error::{Error, Reaction};
