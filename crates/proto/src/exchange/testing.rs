@@ -2,6 +2,7 @@
 
 use core::convert::Infallible;
 use core::time::Duration;
+use std::sync::OnceLock;
 
 use heliogram_crypto::SecretBytes;
 use heliogram_crypto::rsa::PrivateKey;
@@ -109,9 +110,13 @@ pub(crate) fn array<const N: usize>(value: &Value) -> [u8; N] {
 
 /// Returns the server's key of the vectors.
 pub(crate) fn server_key() -> PrivateKey {
-    let key = &vectors("handshake.json")["rsa_key"];
-    let d = SecretBytes::new(array(&key["d"]));
-    PrivateKey::from_exponents(&array(&key["n"]), 65537, &d).unwrap()
+    static KEY: OnceLock<PrivateKey> = OnceLock::new();
+    let read = || {
+        let key = &vectors("handshake.json")["rsa_key"];
+        let d = SecretBytes::new(array(&key["d"]));
+        PrivateKey::from_exponents(&array(&key["n"]), 65537, &d).unwrap()
+    };
+    KEY.get_or_init(read).clone()
 }
 
 /// Returns the configuration of a server that serves data centre 2.
