@@ -205,6 +205,7 @@ impl Session<Client> {
             msg_id: header.msg_id,
             seqno: header.seqno,
             link: LINK,
+            in_new_container: false,
             now,
         };
         let body = Bytes::copy_from_slice(body);

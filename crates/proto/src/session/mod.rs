@@ -73,6 +73,8 @@ struct Received {
     seqno: SeqNo,
     /// Where answers go.
     link: LinkId,
+    /// It came in a container that is new: unlike a message alone, it can't be a captured one.
+    in_new_container: bool,
     now: Now,
 }
 

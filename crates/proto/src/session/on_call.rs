@@ -4,7 +4,7 @@ use core::time::Duration;
 
 use bytes::Bytes;
 
-use crate::ids::MsgId;
+use crate::ids::{LinkId, MsgId};
 use crate::limits::{ACK_DELAY_MS_SERVER, CALLS_RUNNING_MAX, QUEUED_BYTES_MAX};
 use crate::session::content::Content;
 use crate::session::request::Request;
@@ -50,6 +50,18 @@ impl Session<Server> {
         };
         self.outbox.push(call.link, Content::Result { to, result });
         true
+    }
+
+    /// Has the answer to a call sent to another link.
+    pub(super) fn redirect(&mut self, id: MsgId, link: LinkId) {
+        let running = self
+            .position_of(id)
+            .and_then(|at| self.state.calls.get_mut(at));
+        if let Some(call) = running {
+            call.link = Some(link);
+        } else {
+            self.outbox.redirect_answer(id, link);
+        }
     }
 
     /// Takes a call out of those that run.

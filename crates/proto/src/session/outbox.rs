@@ -400,6 +400,17 @@ impl Outbox {
         queued.then_some(Answer::Queued)
     }
 
+    /// Has the answer to a request, if it was not sent yet, sent to another link.
+    pub(crate) fn redirect_answer(&mut self, request: MsgId, link: LinkId) {
+        let answer = self
+            .queue
+            .iter_mut()
+            .find(|it| it.content.answers() == Some(request));
+        if let Some(answer) = answer {
+            answer.link = Some(link);
+        }
+    }
+
     /// Takes back the answer to a request that was not sent yet.
     pub(crate) fn take_back_answer(&mut self, request: MsgId) -> Option<Content> {
         let at = self

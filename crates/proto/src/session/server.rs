@@ -117,6 +117,7 @@ impl Session<Server> {
             msg_id: header.msg_id,
             seqno: header.seqno,
             link: turn.link,
+            in_new_container: false,
             now: turn.now,
         };
         match contents {
@@ -177,6 +178,7 @@ impl Session<Server> {
             let inner = Received {
                 msg_id: item.msg_id,
                 seqno: item.seqno,
+                in_new_container: true,
                 ..it
             };
             if super::msg_id::check_low_bits::<Server>(item.msg_id).is_err() {
@@ -282,17 +284,19 @@ impl Session<Server> {
     }
 
     /// A second copy: the answer again if it is kept, else an acknowledgement.
+    ///
+    /// A client that has reconnected sends its calls again in a new container: then the answer will go there. A message
+    /// alone may be a captured one, and draws no answer away that was not sent yet.
     fn on_duplicate(&mut self, it: Received) -> Outcome {
-        match self.outbox.answer_to(it.msg_id) {
-            Some(Answer::Sent(answer)) => {
-                self.outbox.resend(answer, Some(it.link));
-            }
-            Some(Answer::Queued) => {}
-            None if it.seqno.is_content_related() => {
-                self.outbox
-                    .push(Some(it.link), Content::Acks(vec![it.msg_id]));
-            }
-            None => {}
+        let answer = self.outbox.answer_to(it.msg_id);
+        if let Some(Answer::Sent(answer)) = answer {
+            self.outbox.resend(answer, Some(it.link));
+        } else if it.in_new_container {
+            self.redirect(it.msg_id, it.link);
+        }
+        if answer.is_none() && it.seqno.is_content_related() {
+            self.outbox
+                .push(Some(it.link), Content::Acks(vec![it.msg_id]));
         }
         Outcome::Duplicate
     }

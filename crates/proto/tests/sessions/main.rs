@@ -6,6 +6,7 @@
 mod calls;
 mod envelopes;
 mod limits;
+mod pair;
 mod refusals;
 mod service;
 mod support;
