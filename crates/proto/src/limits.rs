@@ -184,7 +184,7 @@ pub const SESSIONS_PER_IDENTITY_MAX: usize = 100;
 pub const SESSION_IDLE_S_MAX: u64 = 900;
 
 /// Seconds after which an idle session gives back the room of its queues.
-pub const SESSION_TIDY_S: u64 = 60;
+pub const SESSION_TIDY_S: u64 = 10;
 
 /// Connections that one session uses at the same time.
 pub const LINKS_PER_SESSION_MAX: usize = 16;

@@ -1,10 +1,11 @@
 //! What a host keeps of an identity: its sessions, its salts, and what its client said of itself.
 
+use core::time::Duration;
 use std::sync::Arc;
 
 use crate::cx::{Cx, Mono, Now};
 use crate::ids::{AuthKeyId, LinkId, MsgId, Salt, SessionId};
-use crate::limits::{LINKS_PER_SESSION_MAX, RECEIVED_ID_AGE_S};
+use crate::limits::{LINKS_PER_SESSION_MAX, RECEIVED_ID_AGE_S, SESSION_TIDY_S};
 use crate::port::{ClientInfo, FromHost};
 use crate::session::Session;
 use crate::session::salts::Salts;
@@ -29,6 +30,7 @@ pub(super) struct Entry {
     links: Vec<Attached>,
     pub(super) last_used: Mono,
     pub(super) armed: Option<Mono>,
+    /// When there is room to give back.
     pub(super) tidy_at: Option<Mono>,
 }
 
@@ -88,7 +90,7 @@ impl Owned {
         let entry = self.sessions.swap_remove(at);
         self.ended
             .retain(|it| it.until > now && it.session_id != id);
-        let until = now + core::time::Duration::from_secs(RECEIVED_ID_AGE_S);
+        let until = now + Duration::from_secs(RECEIVED_ID_AGE_S);
         self.ended.push(Ended {
             session_id: id,
             floor: entry.session.floor(),
@@ -128,7 +130,8 @@ impl Entry {
             known.key = key;
             return None;
         }
-        // Not trusted yet: pushes go on to the current one, which is the last.
+        // Not trusted yet: pushes go on to the current one, which is the last. Most sessions have one link.
+        self.links.reserve_exact(1);
         self.links.insert(
             0,
             Attached {
@@ -216,11 +219,21 @@ impl Entry {
             });
     }
 
+    /// Takes note that the session was used: there will be something to tidy.
+    pub(super) fn touch(&mut self, now: Mono) {
+        let at = now + Duration::from_secs(SESSION_TIDY_S);
+        if self.tidy_at.is_none_or(|armed| armed > at) {
+            self.tidy_at = Some(at);
+        }
+    }
+
     /// Gives back room once the session has been idle for a while.
     pub(super) fn tidy_if_due(&mut self, now: Now) {
         if self.tidy_at.is_some_and(|at| at <= now.mono) {
             self.session.tidy(now);
-            self.tidy_at = None;
+            // What is left waits for its age.
+            let next = now.mono + Duration::from_secs(RECEIVED_ID_AGE_S);
+            self.tidy_at = (!self.session.is_tidy()).then_some(next);
         }
     }
 }

@@ -19,13 +19,19 @@ pub(super) struct Link {
     pub(super) is_ready: bool,
     /// Nothing is sent any more.
     pub(super) is_closed: bool,
-    quick_acks: Vec<u32>,
-    refusals: Vec<Refusal>,
+    own: Vec<Own>,
     close: Option<Option<i32>>,
     /// Makes the ids of refusals that belong to no session.
     ids: Generator,
     disconnect_at: Option<Mono>,
     pub(super) armed: Option<Mono>,
+}
+
+/// What is sent to a connection outside of its sessions.
+#[derive(Debug)]
+enum Own {
+    QuickAck(u32),
+    Refusal(Refusal),
 }
 
 /// A refusal of a message whose session does not exist. It makes no session: a captured message could else fill
@@ -41,11 +47,11 @@ pub(super) struct Refusal {
 
 impl Link {
     pub(super) fn quick_ack(&mut self, token: u32) {
-        self.quick_acks.push(token);
+        self.own.push(Own::QuickAck(token));
     }
 
     pub(super) fn refuse(&mut self, refusal: Refusal) {
-        self.refusals.push(refusal);
+        self.own.push(Own::Refusal(refusal));
     }
 
     pub(super) const fn close(&mut self, code: Option<i32>) {
@@ -78,20 +84,18 @@ impl Link {
 
     /// Appends what belongs to the link rather than to a session.
     pub(super) fn drain_own(&mut self, link: LinkId, cx: &mut Cx<'_, FromHost>) {
-        let quick_acks = self
-            .quick_acks
-            .drain(..)
-            .map(|token| FromHost::QuickAck { link, token });
-        cx.out.extend(quick_acks);
-        for it in self.refusals.drain(..) {
-            cx.out.push(FromHost::Seal {
-                link,
-                key: it.key,
-                salt: it.salt,
-                session_id: it.refused.session_id,
-                msg_id: self.ids.next(cx.now.unix, ANSWER),
-                seqno: SeqNo(0),
-                body: refusal(it.error, it.refused.msg_id, it.refused.seqno, it.salt),
+        for own in core::mem::take(&mut self.own) {
+            cx.out.push(match own {
+                Own::QuickAck(token) => FromHost::QuickAck { link, token },
+                Own::Refusal(it) => FromHost::Seal {
+                    link,
+                    key: it.key,
+                    salt: it.salt,
+                    session_id: it.refused.session_id,
+                    msg_id: self.ids.next(cx.now.unix, ANSWER),
+                    seqno: SeqNo(0),
+                    body: refusal(it.error, it.refused.msg_id, it.refused.seqno, it.salt),
+                },
             });
         }
         if let Some(code) = self.close.take() {

@@ -126,8 +126,9 @@ pub struct CallId {
 pub struct Host {
     source: SaltSource,
     api_ids: Option<Vec<i32>>,
-    identities: BTreeMap<Identity, Owned>,
-    links: BTreeMap<LinkId, Link>,
+    /// Boxed: a tree's nodes are half empty.
+    identities: BTreeMap<Identity, Box<Owned>>,
+    links: BTreeMap<LinkId, Box<Link>>,
     timers: Timers,
     calls_running: usize,
     /// Kept for its room only; empty between steps.
@@ -215,7 +216,7 @@ impl Host {
     /// Returns how many sessions there are.
     #[must_use]
     pub fn sessions(&self) -> usize {
-        self.identities.values().map(Owned::sessions).sum()
+        self.identities.values().map(|it| it.sessions()).sum()
     }
 
     /// Says once that a link has something to drain.

@@ -14,8 +14,7 @@ use crate::host::timers::{Timer, Timers};
 use crate::host::{CallId, Effect, Host};
 use crate::ids::{Identity, LinkId, MsgId, SessionId};
 use crate::limits::{
-    QUEUED_MESSAGES_MAX, SESSION_IDLE_S_MAX, SESSION_TIDY_S, SESSIONS_PER_IDENTITY_MAX,
-    SESSIONS_PER_LINK_MAX,
+    QUEUED_MESSAGES_MAX, SESSION_IDLE_S_MAX, SESSIONS_PER_IDENTITY_MAX, SESSIONS_PER_LINK_MAX,
 };
 use crate::port::{Call, KeyFacts, KeyKind};
 use crate::session::incoming::Contents;
@@ -65,6 +64,7 @@ impl Host {
             entry.trust(link, now.mono);
             entry.last_used = now.mono;
         }
+        entry.touch(now.mono);
         if let Some(token) = frame.quick_ack
             && matches!(outcome, Ok(Outcome::Accepted | Outcome::Duplicate))
         {
@@ -157,17 +157,17 @@ impl Host {
         cx: &mut Cx<'_, Effect>,
     ) {
         let source = &self.source;
-        let owned = self
-            .identities
-            .entry(identity)
-            .or_insert_with(|| Owned::new(Salts::new(identity, source, cx.now.unix.seconds())));
+        let owned = self.identities.entry(identity).or_insert_with(|| {
+            let salts = Salts::new(identity, source, cx.now.unix.seconds());
+            Box::new(Owned::new(salts))
+        });
         if owned.session_mut(session_id).is_some() {
             return;
         }
         let mut unique_id = [0; 8];
         cx.rng.fill_bytes(&mut unique_id);
         owned.insert(session_id, i64::from_le_bytes(unique_id), cx.now.mono);
-        let last_id = self.links.get(&link).map(Link::last_id);
+        let last_id = self.links.get(&link).map(|it| it.last_id());
         if let (Some(entry), Some(last_id)) = (owned.session_mut(session_id), last_id) {
             entry.session.raise_ids_to(last_id);
         }
@@ -191,6 +191,7 @@ impl Host {
         if sessions.contains(&(identity, session_id)) {
             return;
         }
+        sessions.reserve_exact(1);
         sessions.push((identity, session_id));
         if sessions.len() > SESSIONS_PER_LINK_MAX {
             let (identity, session_id) = sessions.remove(0);
@@ -316,6 +317,7 @@ impl Host {
         if entry.session.unique_id() == call.incarnation
             && entry.session.reply(call.msg_id, answer.result)
         {
+            entry.touch(cx.now.mono);
             self.calls_running = self.calls_running.saturating_sub(1);
             self.settle(call.identity, call.session_id, cx);
         }
@@ -431,7 +433,7 @@ impl Host {
 
 fn tell_links(
     entry: &mut Entry,
-    links: &mut BTreeMap<LinkId, Link>,
+    links: &mut BTreeMap<LinkId, Box<Link>>,
     timers: &mut Timers,
     identity: Identity,
     cx: &mut Cx<'_, Effect>,
@@ -449,9 +451,6 @@ fn tell_links(
             state.is_ready = true;
             cx.out.push(Effect::Ready { link });
         }
-    }
-    if entry.tidy_at.is_none() && !entry.session.is_tidy() {
-        entry.tidy_at = Some(now + Duration::from_secs(SESSION_TIDY_S));
     }
     let soonest = [
         entry.session.next_deadline(now),

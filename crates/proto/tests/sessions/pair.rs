@@ -418,7 +418,7 @@ fn a_captured_frame_is_never_executed_again_in_its_term_or_a_later_one() {
         pair.world.pass_s(6);
     }
     let captured = pair.captured.clone();
-    let mut replay = |pair: &mut Pair, link: u64| {
+    let replay = |pair: &mut Pair, link: u64| {
         for frame in &captured {
             pair.server_receives(frame.clone(), LinkId(link));
             pair.server_sends(LinkId(link));
