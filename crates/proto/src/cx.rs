@@ -74,7 +74,9 @@ pub struct Cx<'a, Effect> {
 
 impl<Effect> core::fmt::Debug for Cx<'_, Effect> {
     fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
-        f.debug_struct("Cx").field("now", &self.now).finish_non_exhaustive()
+        f.debug_struct("Cx")
+            .field("now", &self.now)
+            .finish_non_exhaustive()
     }
 }
 

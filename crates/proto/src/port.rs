@@ -13,7 +13,10 @@ use crate::ids::{AuthKeyId, Identity, LinkId, MsgId, Salt, SeqNo, SessionId, Ter
 
 /// What kind of authorization key it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[expect(clippy::exhaustive_enums, reason = "a new kind must break every store at compile time")]
+#[expect(
+    clippy::exhaustive_enums,
+    reason = "a new kind must break every store at compile time"
+)]
 pub enum KeyKind {
     /// Lives until it is destroyed.
     Permanent,
@@ -103,7 +106,10 @@ pub struct Frame {
 
 /// What an edge tells a host.
 #[derive(Clone, Debug)]
-#[expect(clippy::exhaustive_enums, reason = "a new input must break every driver at compile time")]
+#[expect(
+    clippy::exhaustive_enums,
+    reason = "a new input must break every driver at compile time"
+)]
 pub enum ToHost {
     /// A message came.
     Frame(Frame),
@@ -116,7 +122,10 @@ pub enum ToHost {
 
 /// What a host tells an edge about one of its links.
 #[derive(Clone, Debug, PartialEq, Eq)]
-#[expect(clippy::exhaustive_enums, reason = "a new effect must break every driver at compile time")]
+#[expect(
+    clippy::exhaustive_enums,
+    reason = "a new effect must break every driver at compile time"
+)]
 pub enum FromHost {
     /// Seal this message with the key and send it.
     Seal {

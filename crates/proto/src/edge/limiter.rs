@@ -428,11 +428,17 @@ mod tests {
 
     #[test]
     fn a_client_that_a_proxy_names_is_counted_for_its_own_address() {
-        let config = Config { connections_per_address_max: 1, ..Config::default() };
+        let config = Config {
+            connections_per_address_max: 1,
+            ..Config::default()
+        };
         let mut limiter = Limiter::new(config);
         let _direct = limiter.connect(address(1), at(0)).unwrap();
         let mut proxied = limiter.connect_unnamed().unwrap();
-        assert_eq!(limiter.name(&mut proxied, address(1), at(0)), Err(Refused::Address));
+        assert_eq!(
+            limiter.name(&mut proxied, address(1), at(0)),
+            Err(Refused::Address)
+        );
         assert_eq!(limiter.name(&mut proxied, address(2), at(0)), Ok(()));
         assert!(limiter.connect(address(2), at(0)).is_err());
 

@@ -158,10 +158,14 @@ fn other<S: Side>(bytes: Bytes, budget: &mut usize) -> Object {
     }
 }
 
-/// Reads what a server gets and is no service message: a call.
+/// Reads what a server gets and is no service message: a call, or a service message that a client has wrapped as it
+/// wraps its calls. The wrappers of such a one say nothing.
 fn call(bytes: Bytes, budget: &mut usize) -> Object {
     match request::unwrap(bytes, budget) {
-        Ok(request) => Object::Request(request),
+        Ok(request) => match peek_id(&request.query) {
+            Some(id) if is_service(id) => Object::Service(id, request.query),
+            Some(_) | None => Object::Request(request),
+        },
         Err(why) => Object::BadRequest(why),
     }
 }

@@ -56,7 +56,14 @@ impl<S: Side> Outgoing<S> {
                 intermediate::write_header(payload.len(), quick_ack, out)?;
                 out.extend_from_slice(payload);
             }
-            Framing::PaddedIntermediate => padded::write(payload, quick_ack, rng, out)?,
+            Framing::PaddedIntermediate => {
+                let padding_bytes_max = if is_server::<S>() {
+                    padded::PADDING_BYTES_MAX_SERVER
+                } else {
+                    padded::PADDING_BYTES_MAX
+                };
+                padded::write(payload, quick_ack, padding_bytes_max, rng, out)?;
+            }
             Framing::Full => {
                 full::write(payload, self.seq, out)?;
                 self.seq = self.seq.wrapping_add(1);

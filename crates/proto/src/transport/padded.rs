@@ -37,22 +37,15 @@ pub(super) fn payload_bytes(frame: &[u8]) -> usize {
     }
 }
 
-/// Appends payload and padding, with their header.
+/// Appends payload and padding, with their header. `padding_bytes_max` is one less than a power of two.
 pub(super) fn write(
     payload: &[u8],
     quick_ack: bool,
+    padding_bytes_max: usize,
     rng: &mut dyn CryptoRng,
     out: &mut Vec<u8>,
 ) -> Result<(), Error> {
-    let is_control = payload.len() < CONTROL_BYTES_MAX;
-    let padding = Padding::draw(
-        if is_control {
-            CONTROL_PADDING_BYTES_MAX
-        } else {
-            PADDING_BYTES_MAX
-        },
-        rng,
-    );
+    let padding = Padding::draw(padding_bytes_max, rng);
     intermediate::write_header(
         payload.len().saturating_add(padding.bytes().len()),
         quick_ack,
@@ -69,7 +62,7 @@ pub(super) fn write_quick_ack(
     rng: &mut dyn CryptoRng,
     out: &mut Vec<u8>,
 ) -> Result<(), Error> {
-    let padding = Padding::draw(CONTROL_PADDING_BYTES_MAX, rng);
+    let padding = Padding::draw(PADDING_BYTES_MAX_SERVER, rng);
     intermediate::write_header(8 + padding.bytes().len(), false, out)?;
     out.extend_from_slice(&QUICK_ACK_MARK.to_le_bytes());
     out.extend_from_slice(&token.to_le_bytes());
@@ -107,11 +100,9 @@ impl Padding {
 /// The most padding that a sender may add.
 pub(super) const PADDING_BYTES_MAX: usize = 15;
 
-/// A server's control frame has less padding, so that it stays shorter than any message.
-const CONTROL_PADDING_BYTES_MAX: usize = 7;
-
-/// A payload of at most so many bytes is no message but a transport error.
-const CONTROL_BYTES_MAX: usize = 8;
+/// The most padding that a server adds. Telethon, gotd and `MTProxy` cut what they get to whole words, and take all that
+/// is left for the message.
+pub(super) const PADDING_BYTES_MAX_SERVER: usize = 3;
 
 /// The first word of a quick ack's frame.
 pub(super) const QUICK_ACK_MARK: u32 = u32::MAX;

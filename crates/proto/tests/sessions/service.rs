@@ -1,7 +1,7 @@
 //! Service messages: each is answered as the protocol says, and none by an `rpc_error`.
 
 use heliogram_proto::ids::{LinkId, MsgId, SeqNo, SessionId};
-use heliogram_tl::mtproto as tl;
+use heliogram_tl::{Serialize, api, mtproto as tl};
 
 use crate::support::{LINK, METHOD, START_S, World, container, hex, ping, vectors};
 
@@ -13,6 +13,16 @@ fn a_ping_is_answered_by_a_bare_pong() {
     let pong: tl::Pong = sent[0].read();
     assert_eq!((pong.msg_id, pong.ping_id), (id.0, 42));
     assert_eq!(sent.len(), 1, "an even ping asks for no acknowledgement");
+}
+
+#[test]
+fn a_service_message_that_is_wrapped_like_a_call_is_answered_as_if_it_were_not() {
+    let mut world = World::new();
+    let body = api::InvokeWithoutUpdates { query: &ping(42) }.to_bytes();
+    let id = world.send_bytes(true, body);
+    let pong: tl::Pong = world.answers()[0].read();
+    assert_eq!((pong.msg_id, pong.ping_id), (id.0, 42));
+    assert!(world.calls.is_empty());
 }
 
 #[test]
