@@ -2,7 +2,7 @@
 //! gateway.
 
 use std::net::SocketAddr;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -27,6 +27,7 @@ use crate::admin::{Admin, Readiness};
 use crate::backend::{BuiltIn, DataCentres};
 use crate::config::{self, Config};
 use crate::endpoints::Endpoints;
+use crate::files;
 use crate::server_key::ServerKey;
 use crate::welcome::{self, Welcome};
 
@@ -34,6 +35,8 @@ use crate::welcome::{self, Welcome};
 #[derive(Debug)]
 pub(crate) struct Server {
     welcome: String,
+    endpoints: Endpoints,
+    data: PathBuf,
     readiness: Readiness,
     stop: oneshot::Sender<()>,
     gateway: JoinHandle<()>,
@@ -42,15 +45,17 @@ pub(crate) struct Server {
 }
 
 impl Server {
-    /// Opens everything, listens, and only then says where.
+    /// Opens everything and listens.
     ///
     /// # Errors
     ///
     /// If a file can't be opened or an address can't be bound.
     pub(crate) async fn start(config: Config) -> anyhow::Result<Self> {
-        let key = ServerKey::ensure(&config.data)?;
-        Endpoints::forget(&config.data).context("an old endpoints.json can't be removed")?;
+        files::ensure_directory(&config.data)?;
+        // First of all: it is refused to a second server, which must not touch the files of the first.
         let store = Store::open(&config)?;
+        Endpoints::forget(&config.data).context("an old endpoints.json can't be removed")?;
+        let key = ServerKey::ensure(&config.data)?;
         let backend = Arc::new(BuiltIn::new(DataCentres::new(
             config.dc,
             config.served_dcs.clone(),
@@ -83,8 +88,10 @@ impl Server {
         let welcome = Welcome::new(&key, &config, &endpoints).to_string();
         let readiness = Readiness::default();
         let (stop, stopped) = oneshot::channel();
-        let server = Self {
+        Ok(Self {
             welcome,
+            endpoints,
+            data: config.data,
             stop,
             gateway: tokio::spawn(gateway.run(async {
                 // The sender is dropped only with the server: then it is to end, too.
@@ -93,10 +100,17 @@ impl Server {
             deadlines: tokio::spawn(async move { sessions.run().await }),
             admin: tokio::spawn(admin.serve(readiness.clone())),
             readiness,
-        };
-        server.readiness.set(true);
-        endpoints.write(&config.data)?;
-        Ok(server)
+        })
+    }
+
+    /// Says that clients are welcome: `GET /ready` answers so, and `endpoints.json` is there.
+    ///
+    /// # Errors
+    ///
+    /// If the file can't be written.
+    pub(crate) fn announce(&self) -> anyhow::Result<()> {
+        self.readiness.set(true);
+        self.endpoints.write(&self.data)
     }
 
     /// Returns what a new user is to see.

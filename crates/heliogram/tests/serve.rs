@@ -133,7 +133,7 @@ fn sigterm_ends_the_server_in_order() {
 }
 
 #[test]
-fn a_second_server_on_the_same_data_says_what_is_wrong() {
+fn a_second_server_on_the_same_data_says_what_is_wrong_and_leaves_the_first_alone() {
     let directory = tempfile::tempdir().unwrap();
     let _server = Server::start(directory.path(), &[]);
 
@@ -142,6 +142,7 @@ fn a_second_server_on_the_same_data_says_what_is_wrong() {
     assert!(!output.status.success());
     let error = String::from_utf8(output.stderr).unwrap();
     assert!(error.contains("in use"), "{error}");
+    assert!(directory.path().join("endpoints.json").exists());
 }
 
 /// `invokeWithLayer(222, initConnection(query))`.

@@ -1,5 +1,7 @@
 //! `heliogram serve`: everything in one process, until it is told to stop.
 
+use std::io::{self, Write};
+
 use anyhow::Context;
 use tokio::signal::unix::{SignalKind, signal};
 
@@ -25,7 +27,11 @@ async fn serve(config: Config) -> anyhow::Result<()> {
     // Before anything listens: whoever sees the server also can stop it.
     let mut stop = Stop::new()?;
     let server = Server::start(config).await?;
-    println!("{}", server.welcome());
+    // First what a person reads: whoever waits for the server to be ready may look for these lines at once.
+    if let Err(error) = writeln!(io::stdout(), "{}", server.welcome()) {
+        tracing::warn!(%error, "standard output takes nothing");
+    }
+    server.announce()?;
     stop.asked().await;
     tokio::select! {
         () = server.shutdown() => tracing::info!("shut down"),
