@@ -260,6 +260,34 @@ mod tests {
         }
     }
 
+    /// Modulo a safe prime, g generates the subgroup exactly if it is a square, which Euler's criterion tells.
+    #[test]
+    fn generators_of_small_safe_primes_are_told_by_their_residues() {
+        let is_prime = |n: u64| {
+            (2..n)
+                .take_while(|d| d * d <= n)
+                .all(|d| !n.is_multiple_of(d))
+        };
+        let safe_primes = (11..3000).filter(|p| is_prime(*p) && is_prime((p - 1) / 2));
+        let mut seen = [[0; 2]; 8];
+        for p in safe_primes {
+            let mut wide = [0; 256];
+            *wide.last_chunk_mut().unwrap() = p.to_be_bytes();
+            for g in 2..8_u32 {
+                let is_square = (0..(p - 1) / 2).fold(1, |power, _| power * u64::from(g) % p) == 1;
+                assert_eq!(generates(&wide, g), is_square, "g = {g}, p = {p}");
+                seen[g as usize][usize::from(is_square)] += 1;
+            }
+        }
+        // 3 and 4 are squares modulo every safe prime above 7.
+        assert!(
+            [2, 5, 6, 7]
+                .iter()
+                .all(|g| seen[*g][0] > 0 && seen[*g][1] > 0),
+            "{seen:?}"
+        );
+    }
+
     #[test]
     fn another_safe_prime_is_accepted() {
         let prime = rfc_3526();

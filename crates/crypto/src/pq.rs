@@ -271,8 +271,18 @@ mod tests {
         let even = 2 * 2_147_483_647;
         let prime = 2_305_843_009_213_693_951;
         let square = 2_147_483_647 * 2_147_483_647;
-        let three_factors = 1_000_003 * 1_000_033 * 101;
-        for number in [0, 1, 9, even, prime, square, three_factors, u64::MAX] {
+        let three_factors = 1_000_003 * 1_009 * 101;
+        for number in [
+            0,
+            1,
+            9,
+            3 * 5 * 7,
+            even,
+            prime,
+            square,
+            three_factors,
+            u64::MAX,
+        ] {
             assert_eq!(factorize(number), None, "{number}");
         }
     }
