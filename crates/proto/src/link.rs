@@ -19,12 +19,13 @@
 //! Source: <https://core.telegram.org/mtproto/description>. Open points: `docs/adr/0005-error-reaction.md`.
 
 mod deadlines;
+mod few;
+mod io;
 mod keys;
 #[cfg(test)]
 mod tests;
 
 use core::net::SocketAddr;
-use core::time::Duration;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -32,7 +33,7 @@ use heliogram_tl::mtproto;
 
 use crate::cx::{Cx, Mono};
 use crate::edge::keys::KeyOutcome;
-use crate::envelope::{self, Header, Message, Opened, Sealed, ToSeal};
+use crate::envelope::{self, Header, Message, Opened, Sealed, ToSeal, Undecryptable};
 use crate::exchange::plain;
 use crate::ids::{AuthKeyId, LinkId, MsgId};
 use crate::limits;
@@ -41,120 +42,11 @@ use crate::side::Server;
 use crate::transport::server::Transport;
 use crate::transport::{self, Payload, Reaction};
 
+pub use self::io::{Cause, Effect, Input, Limits};
+
 use self::deadlines::Deadlines;
+use self::few::Few;
 use self::keys::{Keys, Lookup, Waiting};
-
-/// Time limits and sizes of one connection.
-#[derive(Clone, Copy, Debug)]
-#[non_exhaustive]
-pub struct Limits {
-    /// From the start to knowing the transport.
-    pub detect_max: Duration,
-    /// From a frame's first byte to its last.
-    pub frame_max: Duration,
-    /// From the start to the first authentic message or the end of an exchange.
-    pub handshake_max: Duration,
-    /// Between two complete frames.
-    pub idle_max: Duration,
-    /// How long a frame waits for its key.
-    pub key_wait_max: Duration,
-}
-
-impl Default for Limits {
-    fn default() -> Self {
-        Self {
-            detect_max: limits::DETECT_MAX,
-            frame_max: limits::FRAME_MAX,
-            handshake_max: limits::HANDSHAKE_MAX,
-            idle_max: limits::IDLE_MAX,
-            key_wait_max: limits::KEY_WAIT_MAX,
-        }
-    }
-}
-
-/// What others tell a link.
-#[derive(Clone, Debug)]
-#[expect(
-    clippy::exhaustive_enums,
-    reason = "a new input must break every driver at compile time"
-)]
-pub enum Input {
-    /// The answer to [`Effect::LoadKey`].
-    Key {
-        /// Which key.
-        id: AuthKeyId,
-        /// What came of the look-up.
-        outcome: KeyOutcome,
-    },
-    /// The exchange answers with the body of an unencrypted message.
-    Answer(Bytes),
-    /// The exchange refuses this connection.
-    Refuse {
-        /// The transport error to send first, if any.
-        code: Option<i32>,
-    },
-}
-
-/// What a link wants done.
-#[derive(Clone, Debug)]
-#[expect(
-    clippy::exhaustive_enums,
-    reason = "a new effect must break every driver at compile time"
-)]
-pub enum Effect {
-    /// Write what was appended, then close. The last effect of a link.
-    Close {
-        /// Why.
-        cause: Cause,
-        /// The transport error that was appended, if any: give the peer time to read it.
-        code: Option<i32>,
-    },
-    /// Hand this body of an unencrypted message to the exchange; [`Input::Answer`] or [`Input::Refuse`] may follow.
-    Exchange {
-        /// One object, and perhaps a tail.
-        body: Vec<u8>,
-        /// It starts an exchange: what limits by address count.
-        starts: bool,
-    },
-    /// Hand an authentic message to the host of its session.
-    Frame(Frame),
-    /// Find a key; exactly one [`Input::Key`] must follow. From a [`KeyOutcome::Present`] on the link holds the key,
-    /// until its owner gives back all of [`Link::held_keys`].
-    LoadKey {
-        /// Which key.
-        id: AuthKeyId,
-    },
-    /// A proxy has announced the client's address. Limits by address hold for it from now on.
-    Peer(SocketAddr),
-}
-
-/// Why a link closes. For logs and counters: the peer learns at most a code.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum Cause {
-    /// The peer showed no transport in time.
-    DetectTimeout,
-    /// The exchange refused.
-    Exchange,
-    /// The peer did not complete a frame in time.
-    FrameTimeout,
-    /// The peer showed no key in time.
-    HandshakeTimeout,
-    /// The session's host said so.
-    Host,
-    /// The peer sent nothing for long.
-    Idle,
-    /// A message is malformed or not sealed with its key.
-    InvalidMessage,
-    /// The key is absent or has expired.
-    KeyAbsent,
-    /// The store could not find the key in time.
-    KeyUnavailable,
-    /// The peer has more under way than one connection may.
-    TooMuch,
-    /// The transport gave up.
-    Transport(transport::Error),
-}
 
 /// Buffers of a turn that hold nothing between two turns, so that many links share them.
 #[derive(Debug, Default)]
@@ -207,7 +99,7 @@ impl Link {
         if self.is_closed {
             return;
         }
-        let mut payloads = Vec::new();
+        let mut payloads = Few::new();
         let decoded = self
             .transport
             .decode(input, write, &mut |payload| payloads.push(payload));
@@ -225,7 +117,7 @@ impl Link {
             is_partial,
             cx.now.mono,
         );
-        if !self.take_payloads(&mut payloads, write, cx) {
+        if !self.take_payloads(payloads, write, cx) {
             return;
         }
         match decoded {
@@ -325,13 +217,13 @@ impl Link {
     /// Opens the payloads of keys at hand as one batch, and sorts the others. `false` once the link is closed.
     fn take_payloads(
         &mut self,
-        payloads: &mut [Payload<'_>],
+        mut payloads: Few<Payload<'_>>,
         write: &mut Vec<u8>,
         cx: &mut Cx<'_, Effect>,
     ) -> bool {
-        let mut frames = Vec::with_capacity(payloads.len());
+        let mut frames = Few::new();
         let mut sorted = Ok(());
-        for payload in payloads {
+        for payload in payloads.iter_mut() {
             let quick_ack = payload.wants_quick_ack();
             sorted = self.sort(payload.bytes_mut(), quick_ack, &mut frames, cx);
             if sorted.is_err() {
@@ -353,7 +245,7 @@ impl Link {
         &mut self,
         payload: &'a mut [u8],
         quick_ack: bool,
-        frames: &mut Vec<ToOpen<'a>>,
+        frames: &mut Few<ToOpen<'a>>,
         cx: &mut Cx<'_, Effect>,
     ) -> Result<(), Refusal> {
         let id = payload.first_chunk::<8>().ok_or(Refusal::INVALID)?;
@@ -421,33 +313,51 @@ impl Link {
     /// Opens frames in order; the first that is not sealed with its key ends it.
     fn open(
         &mut self,
-        mut frames: Vec<ToOpen<'_>>,
+        mut frames: Few<ToOpen<'_>>,
         cx: &mut Cx<'_, Effect>,
     ) -> Result<(), Refusal> {
+        if let Some(ToOpen {
+            record,
+            envelope,
+            quick_ack,
+        }) = frames.single()
+        {
+            let opened = envelope::open::<Server>(&record.key, envelope);
+            return self.deliver(record.facts, *quick_ack, opened, cx);
+        }
         let facts: Vec<_> = frames
             .iter()
             .map(|frame| (frame.record.facts, frame.quick_ack))
             .collect();
-        let mut opened = Vec::with_capacity(frames.len());
-        if frames.len() == 1 {
-            let one = frames.iter_mut();
-            opened.extend(
-                one.map(|frame| envelope::open::<Server>(&frame.record.key, frame.envelope)),
-            );
-        } else {
-            let sealed = frames.iter_mut().map(|frame| Sealed {
-                key: &frame.record.key,
-                envelope: frame.envelope,
-            });
-            envelope::open_batch::<Server>(sealed, &mut opened);
-        }
-        for ((facts, wants_quick_ack), opened) in facts.into_iter().zip(opened) {
-            let opened = opened.map_err(|_| Refusal::INVALID)?;
-            self.transport.trust();
-            self.deadlines.key_shown();
-            cx.out
-                .push(Effect::Frame(self.frame(facts, wants_quick_ack, opened)));
-        }
+        let mut opened = Vec::with_capacity(facts.len());
+        let sealed = frames.iter_mut().map(
+            |ToOpen {
+                 record, envelope, ..
+             }| Sealed {
+                key: &record.key,
+                envelope,
+            },
+        );
+        envelope::open_batch::<Server>(sealed, &mut opened);
+        facts
+            .into_iter()
+            .zip(opened)
+            .try_for_each(|((facts, quick_ack), opened)| self.deliver(facts, quick_ack, opened, cx))
+    }
+
+    /// Hands an opened frame to the host, and trusts its sender from now on.
+    fn deliver(
+        &mut self,
+        key: KeyFacts,
+        wants_quick_ack: bool,
+        opened: Result<Opened<'_>, Undecryptable>,
+        cx: &mut Cx<'_, Effect>,
+    ) -> Result<(), Refusal> {
+        let opened = opened.map_err(|_| Refusal::INVALID)?;
+        self.transport.trust();
+        self.deadlines.key_shown();
+        cx.out
+            .push(Effect::Frame(self.frame(key, wants_quick_ack, opened)));
         Ok(())
     }
 
@@ -557,45 +467,29 @@ impl Link {
         cx: &mut Cx<'_, Effect>,
     ) {
         let now_s = cx.now.unix.seconds();
-        let mut batch = Vec::with_capacity(items.len());
-        for item in items {
-            let &FromHost::Seal {
-                key,
-                salt,
-                session_id,
-                msg_id,
-                seqno,
-                ref body,
-                ..
-            } = item
-            else {
-                continue;
-            };
-            let Lookup::Held(record) = self.keys.find(key) else {
-                continue;
-            };
-            if record.facts.is_expired(now_s) {
-                return self.close(NOT_FOUND, Cause::KeyAbsent, write, cx);
-            }
-            let header = Header {
-                salt,
-                session_id,
-                msg_id,
-                seqno,
-            };
-            batch.push(ToSeal {
-                key: &record.key,
-                message: Message { header, body },
-            });
-        }
-        scratch.sealed.clear();
-        scratch.ends.clear();
-        let sealed =
-            envelope::seal_batch::<Server>(&batch, &mut scratch.sealed, &mut scratch.ends, cx.rng);
-        debug_assert!(sealed.is_ok(), "a host's bodies are whole words");
-        let mut rest = scratch.sealed.as_slice();
+        let batch: Result<Few<_>, _> = items
+            .iter()
+            .filter_map(|item| self.to_seal(item, now_s).transpose())
+            .collect();
+        let mut batch = match batch {
+            Ok(batch) => batch,
+            Err(Refusal { code, cause }) => return self.close(code, cause, write, cx),
+        };
+        let Scratch { sealed, ends } = scratch;
+        sealed.clear();
+        ends.clear();
+        let outcome = if let Some(ToSeal { key, message }) = batch.single() {
+            let outcome = envelope::seal::<Server>(key, message, sealed, cx.rng);
+            ends.push(sealed.len());
+            outcome.map(|_| ())
+        } else {
+            let batch: Vec<_> = batch.iter().copied().collect();
+            envelope::seal_batch::<Server>(&batch, sealed, ends, cx.rng)
+        };
+        debug_assert!(outcome.is_ok(), "a host's bodies are whole words");
+        let mut rest = sealed.as_slice();
         let mut start = 0;
-        for &end in &scratch.ends {
+        for &end in ends.iter() {
             let Some((envelope, after)) = rest.split_at_checked(end - start) else {
                 break;
             };
@@ -603,6 +497,42 @@ impl Link {
             debug_assert!(encoded.is_ok(), "a host's messages fit every framing");
             (rest, start) = (after, end);
         }
+    }
+
+    /// Finds what an item is to be sealed with; nothing if the link does not hold its key.
+    fn to_seal<'a>(
+        &'a self,
+        item: &'a FromHost,
+        now_s: u64,
+    ) -> Result<Option<ToSeal<'a>>, Refusal> {
+        let &FromHost::Seal {
+            key,
+            salt,
+            session_id,
+            msg_id,
+            seqno,
+            ref body,
+            ..
+        } = item
+        else {
+            return Ok(None);
+        };
+        let Lookup::Held(record) = self.keys.find(key) else {
+            return Ok(None);
+        };
+        if record.facts.is_expired(now_s) {
+            return Err(Refusal::KEY_ABSENT);
+        }
+        let header = Header {
+            salt,
+            session_id,
+            msg_id,
+            seqno,
+        };
+        Ok(Some(ToSeal {
+            key: &record.key,
+            message: Message { header, body },
+        }))
     }
 
     fn give_up(&mut self, error: transport::Error, write: &mut Vec<u8>, cx: &mut Cx<'_, Effect>) {
