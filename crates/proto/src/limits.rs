@@ -180,6 +180,9 @@ pub const QUEUED_MESSAGES_MAX: usize = 8192;
 /// Sessions of one identity; the one used longest ago makes room.
 pub const SESSIONS_PER_IDENTITY_MAX: usize = 100;
 
+/// Ended sessions of one identity that are remembered one by one.
+pub const ENDED_SESSIONS_MAX: usize = 100;
+
 /// Seconds for which a session without a connection is kept.
 pub const SESSION_IDLE_S_MAX: u64 = 900;
 

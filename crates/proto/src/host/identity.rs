@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use crate::cx::{Cx, Mono, Now};
 use crate::ids::{AuthKeyId, LinkId, MsgId, Salt, SessionId};
-use crate::limits::{LINKS_PER_SESSION_MAX, RECEIVED_ID_AGE_S, SESSION_TIDY_S};
+use crate::limits::{ENDED_SESSIONS_MAX, LINKS_PER_SESSION_MAX, RECEIVED_ID_AGE_S, SESSION_TIDY_S};
 use crate::port::{ClientInfo, FromHost};
 use crate::session::Session;
 use crate::session::salts::Salts;
@@ -46,7 +46,8 @@ struct Attached {
 /// A session that is no more. What it has received must not be accepted again.
 #[derive(Clone, Copy, Debug)]
 struct Ended {
-    session_id: SessionId,
+    /// `None`: any.
+    session_id: Option<SessionId>,
     floor: MsgId,
     until: Mono,
 }
@@ -68,11 +69,9 @@ impl Owned {
 
     /// Makes a session.
     pub(super) fn insert(&mut self, id: SessionId, unique_id: i64, now: Mono) {
-        let floor = self
-            .ended
-            .iter()
-            .filter(|it| it.session_id == id && it.until > now);
-        let floor = floor.map(|it| it.floor).max().unwrap_or(MsgId(i64::MIN));
+        let same = |it: &&Ended| it.until > now && it.session_id.is_none_or(|ended| ended == id);
+        let floor = self.ended.iter().filter(same).map(|it| it.floor).max();
+        let floor = floor.unwrap_or(MsgId(i64::MIN));
         // Most identities have one session: room for four would be wasted on them.
         self.sessions.reserve_exact(1);
         self.sessions.push(Entry {
@@ -89,14 +88,29 @@ impl Owned {
         let at = self.sessions.iter().position(|it| it.session.id() == id)?;
         let entry = self.sessions.swap_remove(at);
         self.ended
-            .retain(|it| it.until > now && it.session_id != id);
+            .retain(|it| it.until > now && it.session_id != Some(id));
         let until = now + Duration::from_secs(RECEIVED_ID_AGE_S);
+        let floor = entry.session.floor();
         self.ended.push(Ended {
-            session_id: id,
-            floor: entry.session.floor(),
+            session_id: Some(id),
+            floor,
             until,
         });
+        self.merge_ended();
         Some(entry)
+    }
+
+    /// Past the maximum the two oldest become one that stands for any session: it refuses more than it must, never less.
+    fn merge_ended(&mut self) {
+        if self.ended.len() <= ENDED_SESSIONS_MAX {
+            return;
+        }
+        let oldest = self.ended.remove(0);
+        if let Some(second) = self.ended.first_mut() {
+            second.session_id = None;
+            second.floor = second.floor.max(oldest.floor);
+            second.until = second.until.max(oldest.until);
+        }
     }
 
     /// Returns the session that was used longest ago, other than `but`.

@@ -4,7 +4,8 @@ use core::time::Duration;
 
 use crate::cx::{Cx, Mono};
 use crate::envelope::Header;
-use crate::ids::{AuthKeyId, Identity, LinkId, MsgId, Salt, SeqNo, SessionId};
+use crate::ids::{AuthKeyId, Identity, LinkId, Salt, SeqNo, SessionId};
+use crate::limits::QUEUED_MESSAGES_MAX;
 use crate::port::FromHost;
 use crate::session::BadMsg;
 use crate::session::msg_id::Generator;
@@ -21,8 +22,6 @@ pub(super) struct Link {
     pub(super) is_closed: bool,
     own: Vec<Own>,
     close: Option<Option<i32>>,
-    /// Makes the ids of refusals that belong to no session.
-    ids: Generator,
     disconnect_at: Option<Mono>,
     pub(super) armed: Option<Mono>,
 }
@@ -47,11 +46,19 @@ pub(super) struct Refusal {
 
 impl Link {
     pub(super) fn quick_ack(&mut self, token: u32) {
-        self.own.push(Own::QuickAck(token));
+        self.push(Own::QuickAck(token));
     }
 
     pub(super) fn refuse(&mut self, refusal: Refusal) {
-        self.own.push(Own::Refusal(refusal));
+        self.push(Own::Refusal(refusal));
+    }
+
+    /// A link whose owner doesn't drain it is closed, like one whose session floods it.
+    fn push(&mut self, own: Own) {
+        if self.own.len() >= QUEUED_MESSAGES_MAX {
+            return self.close(None);
+        }
+        self.own.push(own);
     }
 
     pub(super) const fn close(&mut self, code: Option<i32>) {
@@ -77,13 +84,13 @@ impl Link {
         self.disconnect_at
     }
 
-    /// Returns the highest id of a refusal that was sent outside of sessions.
-    pub(super) const fn last_id(&self) -> MsgId {
-        self.ids.last()
-    }
-
     /// Appends what belongs to the link rather than to a session.
-    pub(super) fn drain_own(&mut self, link: LinkId, cx: &mut Cx<'_, FromHost>) {
+    pub(super) fn drain_own(
+        &mut self,
+        link: LinkId,
+        ids: &mut Generator,
+        cx: &mut Cx<'_, FromHost>,
+    ) {
         for own in core::mem::take(&mut self.own) {
             cx.out.push(match own {
                 Own::QuickAck(token) => FromHost::QuickAck { link, token },
@@ -92,7 +99,7 @@ impl Link {
                     key: it.key,
                     salt: it.salt,
                     session_id: it.refused.session_id,
-                    msg_id: self.ids.next(cx.now.unix, ANSWER),
+                    msg_id: ids.next(cx.now.unix, ANSWER),
                     seqno: SeqNo(0),
                     body: refusal(it.error, it.refused.msg_id, it.refused.seqno, it.salt),
                 },

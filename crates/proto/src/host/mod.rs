@@ -32,6 +32,7 @@ use crate::host::link::Link;
 use crate::host::timers::{Timer, Timers};
 use crate::ids::{Identity, LinkId, MsgId, SessionId, Term};
 use crate::port::{Call, FromHost};
+use crate::session::msg_id::Generator;
 use crate::session::salts::SaltSource;
 use crate::session::server;
 
@@ -130,6 +131,9 @@ pub struct Host {
     identities: BTreeMap<Identity, Box<Owned>>,
     links: BTreeMap<LinkId, Box<Link>>,
     timers: Timers,
+    /// Makes the ids of what is sent outside of sessions. A session's go on above it, and it goes on above those of a
+    /// session that ends, so that a client never gets two messages with one id.
+    ids: Generator,
     calls_running: usize,
     /// Kept for its room only; empty between steps.
     effects: Vec<server::Effect>,
@@ -145,6 +149,7 @@ impl Host {
             identities: BTreeMap::new(),
             links: BTreeMap::new(),
             timers: Timers::default(),
+            ids: Generator::default(),
             calls_running: 0,
             effects: Vec::new(),
         }
@@ -166,7 +171,7 @@ impl Host {
             return;
         };
         state.is_ready = false;
-        state.drain_own(link, cx);
+        state.drain_own(link, &mut self.ids, cx);
         if state.is_closed {
             return;
         }
@@ -177,6 +182,7 @@ impl Host {
             owned.salts.refresh(&self.source, cx.now.unix.seconds());
             let salt = owned.salts.current();
             if let Some(entry) = owned.session_mut(session_id) {
+                entry.session.raise_ids_to(self.ids.last());
                 entry.drain(link, salt, cx);
             }
         }

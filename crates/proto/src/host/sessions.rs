@@ -40,7 +40,7 @@ impl Host {
         if let Err(error) = self.check_outer(&key, &header, &contents, cx) {
             return self.refuse(error, link, &key, &header, cx);
         }
-        self.ensure_session(identity, header.session_id, link, cx);
+        self.ensure_session(identity, header.session_id, cx);
         self.tie(identity, header.session_id, link, &key);
 
         let mut effects = core::mem::take(&mut self.effects);
@@ -153,7 +153,6 @@ impl Host {
         &mut self,
         identity: Identity,
         session_id: SessionId,
-        link: LinkId,
         cx: &mut Cx<'_, Effect>,
     ) {
         let source = &self.source;
@@ -167,10 +166,6 @@ impl Host {
         let mut unique_id = [0; 8];
         cx.rng.fill_bytes(&mut unique_id);
         owned.insert(session_id, i64::from_le_bytes(unique_id), cx.now.mono);
-        let last_id = self.links.get(&link).map(|it| it.last_id());
-        if let (Some(entry), Some(last_id)) = (owned.session_mut(session_id), last_id) {
-            entry.session.raise_ids_to(last_id);
-        }
         if owned.sessions() > SESSIONS_PER_IDENTITY_MAX
             && let Some(oldest) = owned.oldest(session_id)
         {
@@ -387,6 +382,7 @@ impl Host {
         {
             self.timers.arm_by(Timer::Identity(identity), &mut None, at);
         }
+        self.ids.raise_to(entry.session.last_sent());
         self.timers
             .disarm(Timer::Session(identity, session_id), &mut entry.armed);
         for link in entry.links() {

@@ -35,6 +35,8 @@ pub struct State {
     pub(super) incarnation: Option<i64>,
     /// Refusals since the last answer.
     pub(super) refusals: u8,
+    /// The last identifier that was sent when the last refusal came.
+    pub(super) refused_until: MsgId,
     /// Identifiers of outer messages that were sent last.
     sent: VecDeque<MsgId>,
 }
@@ -60,7 +62,7 @@ pub enum Event {
         /// The answer.
         reply: Reply,
     },
-    /// The server refuses whatever is sent: a new session, or even a new key, is needed.
+    /// The server refuses whatever is sent: [`Session::renew`] the session, perhaps with a new key.
     GaveUp,
     /// The server has begun this session anew; updates may have been lost.
     NewSession,
@@ -142,6 +144,7 @@ impl Session<Client> {
             waiting: 0,
             incarnation: None,
             refusals: 0,
+            refused_until: MsgId(0),
             sent: VecDeque::new(),
         };
         Self::with_state(id, MsgId(i64::MIN), state)
@@ -256,6 +259,12 @@ impl Session<Client> {
         self.outbox.detach(LINK);
     }
 
+    /// Goes on in a new session, with everything that was not answered: after [`Event::GaveUp`], perhaps with a new key.
+    pub fn renew(&mut self, cx: &mut Cx<'_, Event>) {
+        self.state.refusals = 0;
+        self.restart(cx.rng, cx.out);
+    }
+
     /// Tells whether [`Session::drain`] would append anything now.
     #[must_use]
     pub fn has_output(&self, now: Mono) -> bool {
@@ -358,6 +367,7 @@ impl Session<Client> {
             }
             tl::Pong::ID => {
                 let message = tl::Pong::from_bytes(body)?;
+                self.state.refusals = 0;
                 cx.out.push(Event::Pong {
                     ping_id: message.ping_id,
                 });
@@ -393,6 +403,7 @@ impl Session<Client> {
         self.acks.clear();
         self.state.sent.clear();
         self.state.incarnation = None;
+        self.state.refused_until = MsgId(0);
         for content in self.outbox.restart() {
             if !matches!(content, Content::Acks(_)) {
                 self.outbox.push(None, content);

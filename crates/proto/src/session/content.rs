@@ -125,3 +125,78 @@ impl Content {
 
 const VECTOR: u32 = 0x1cb5_c415;
 const VECTOR_AT: usize = 4;
+
+#[cfg(test)]
+mod tests {
+    use heliogram_tl::Serialize;
+
+    use super::*;
+
+    #[test]
+    fn every_content_is_written_as_the_codec_writes_it_in_the_length_it_says() {
+        let result = Bytes::from_static(&[9, 8, 7, 6]);
+        let acks = tl::MsgsAck {
+            msg_ids: (&[4, 8]).into(),
+        }
+        .to_bytes();
+        let new_session = tl::NewSessionCreated {
+            first_msg_id: 1,
+            unique_id: 2,
+            server_salt: 3,
+        };
+        let pong = tl::Pong {
+            msg_id: 5,
+            ping_id: 6,
+        }
+        .to_bytes();
+        let rpc_result = tl::RpcResult {
+            req_msg_id: 5,
+            result: &result,
+        }
+        .to_bytes();
+        for (content, expected) in [
+            (Content::Acks(vec![MsgId(4), MsgId(8)]), acks),
+            (
+                Content::NewSession {
+                    first: MsgId(1),
+                    unique_id: 2,
+                    salt: Salt(3),
+                },
+                new_session.to_bytes(),
+            ),
+            (
+                Content::Pong {
+                    to: MsgId(5),
+                    ping_id: 6,
+                },
+                pong,
+            ),
+            (
+                Content::Result {
+                    to: MsgId(5),
+                    result: result.clone(),
+                },
+                rpc_result,
+            ),
+            (
+                Content::Object {
+                    body: result.clone(),
+                    is_answer: true,
+                },
+                result.to_vec(),
+            ),
+            (
+                Content::Call {
+                    call: 1,
+                    body: result.clone(),
+                },
+                result.to_vec(),
+            ),
+        ] {
+            let mut out = vec![0xff];
+            content.write(&mut out);
+            assert_eq!(out[1..], expected, "{content:?}");
+            assert_eq!(content.len(), expected.len(), "{content:?}");
+        }
+    }
+}

@@ -140,3 +140,47 @@ impl Inbox {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_at_or_below_the_floor_is_forgotten_and_what_is_above_is_new() {
+        let mut inbox = Inbox::new(MsgId(100));
+        assert_eq!(inbox.known(MsgId(96)), Known::Forgotten);
+        assert_eq!(inbox.known(MsgId(100)), Known::Forgotten);
+        assert_eq!(inbox.known(MsgId(104)), Known::New);
+        inbox.insert(MsgId(104), SeqNo(1));
+        assert_eq!(inbox.known(MsgId(104)), Known::Received(SeqNo(1)));
+        assert_eq!(inbox.highest(), MsgId(104));
+    }
+
+    #[test]
+    fn identifiers_are_found_in_whatever_order_they_came() {
+        let mut inbox = Inbox::new(MsgId(0));
+        for id in [40, 8, 24, 16, 32] {
+            inbox.insert(MsgId(id), SeqNo(0));
+        }
+        for id in (8..=40).step_by(4) {
+            let expected = if id % 8 == 0 {
+                Known::Received(SeqNo(0))
+            } else {
+                Known::New
+            };
+            assert_eq!(inbox.known(MsgId(id)), expected, "{id}");
+        }
+    }
+
+    #[test]
+    fn an_identifier_is_remembered_for_330_s_and_then_forgotten_not_new() {
+        let id = MsgId(1000 << 32 | 4);
+        let mut inbox = Inbox::new(MsgId(0));
+        inbox.insert(id, SeqNo(0));
+        inbox.tidy(1330);
+        assert_eq!(inbox.known(id), Known::Received(SeqNo(0)));
+        inbox.tidy(1331);
+        assert_eq!(inbox.known(id), Known::Forgotten);
+        assert_eq!(inbox.len(), 0);
+    }
+}

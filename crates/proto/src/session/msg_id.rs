@@ -77,3 +77,47 @@ pub(crate) fn check_age(id: MsgId, now_s: u64) -> Result<(), BadMsg> {
 }
 
 const LOW_BITS: i64 = 3;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn identifiers_are_made_as_the_vectors_say() {
+        let path = concat!(
+            env!("CARGO_MANIFEST_DIR"),
+            "/../../testdata/vectors/msg_id_seqno.json"
+        );
+        let vectors: serde_json::Value =
+            serde_json::from_slice(&std::fs::read(path).unwrap()).unwrap();
+        for case in vectors["generation"].as_array().unwrap() {
+            let (seconds, nanos) = case["now"].as_str().unwrap().split_once('.').unwrap();
+            let seconds = Unix::from_seconds(seconds.parse().unwrap());
+            let now = Unix(seconds.0 + nanos.parse::<u64>().unwrap());
+            let id = Generator::default().next(now, 0);
+            assert_eq!(id.0.to_string(), case["msg_id"].as_str().unwrap());
+        }
+    }
+
+    #[test]
+    fn identifiers_rise_also_when_the_clock_stands_still_or_steps_back() {
+        let mut ids = Generator::default();
+        let mut last = MsgId(0);
+        for now_s in [100, 100, 100, 99, 3, 100, 101] {
+            for low_bits in [1, 3, 1, 0, 3] {
+                let id = ids.next(Unix::from_seconds(now_s), low_bits);
+                assert!(id > last);
+                assert_eq!(id.0 & 3, low_bits);
+                last = id;
+            }
+        }
+        assert_eq!(seconds(last), 101);
+    }
+
+    #[test]
+    fn identifiers_go_on_above_what_they_are_raised_to() {
+        let mut ids = Generator::default();
+        ids.raise_to(MsgId(1003));
+        assert_eq!(ids.next(Unix(0), 1), MsgId(1005));
+    }
+}

@@ -19,7 +19,7 @@ use crate::side::Client;
 impl Session<Client> {
     pub(super) fn on_bad_server_salt(&mut self, message: &tl::BadServerSalt, out: &mut Vec<Event>) {
         let refused = MsgId(message.bad_msg_id);
-        if !self.was_sent(refused) || self.gives_up(out) {
+        if !self.was_sent(refused) || self.gives_up(refused, out) {
             return;
         }
         self.set_salt(Salt(message.new_server_salt));
@@ -35,7 +35,7 @@ impl Session<Client> {
         out: &mut Vec<Event>,
     ) {
         let refused = MsgId(message.bad_msg_id);
-        if !self.was_sent(refused) || self.gives_up(out) {
+        if !self.was_sent(refused) || self.gives_up(refused, out) {
             return;
         }
         match BadMsg::from_code(message.error_code) {
@@ -70,11 +70,15 @@ impl Session<Client> {
         }
     }
 
-    /// Counts refusals that no answer has come between.
-    fn gives_up(&mut self, out: &mut Vec<Event>) -> bool {
-        self.state.refusals = self.state.refusals.saturating_add(1);
-        if self.state.refusals == REFUSALS_IN_A_ROW_MAX.saturating_add(1) {
-            out.push(Event::GaveUp);
+    /// Counts refusals that no answer has come between. What was on its way at the last one counts no more: it went
+    /// without what was learned from that.
+    fn gives_up(&mut self, refused: MsgId, out: &mut Vec<Event>) -> bool {
+        if refused > self.state.refused_until {
+            self.state.refused_until = self.outbox.last_id();
+            self.state.refusals = self.state.refusals.saturating_add(1);
+            if self.state.refusals == REFUSALS_IN_A_ROW_MAX.saturating_add(1) {
+                out.push(Event::GaveUp);
+            }
         }
         self.state.refusals > REFUSALS_IN_A_ROW_MAX
     }

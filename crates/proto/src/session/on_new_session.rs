@@ -19,6 +19,7 @@ impl Session<Client> {
             return;
         }
         self.state.incarnation = Some(message.unique_id);
+        self.state.refusals = 0;
         self.set_salt(Salt(message.server_salt));
         let first = MsgId(message.first_msg_id);
         self.send_anew(|it| it.msg_id.max(it.container) < first);

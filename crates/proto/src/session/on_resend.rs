@@ -2,10 +2,11 @@
 //!
 //! If one of them is not kept, the answer is `msgs_state_info` for all, as the protocol says.
 
+use std::collections::BTreeSet;
+
 use heliogram_tl::mtproto as tl;
 
 use crate::ids::MsgId;
-use crate::session::outbox::Answer;
 use crate::session::{Received, Role, Session};
 
 impl<S: Role> Session<S> {
@@ -24,16 +25,14 @@ impl<S: Role> Session<S> {
         message: &tl::MsgResendAnsReq<'_>,
         it: Received,
     ) {
-        let mut all_known = true;
-        for id in &message.msg_ids {
-            match self.outbox.answer_to(MsgId(id)) {
-                Some(Answer::Sent(answer)) => {
-                    self.outbox.resend(answer, Some(it.link));
-                }
-                Some(Answer::Queued) => {}
-                None => all_known = false,
-            }
-        }
+        let wanted: BTreeSet<_> = message.msg_ids.iter().map(MsgId).collect();
+        let answered = self.outbox.answered();
+        let all_known = wanted.iter().all(|id| answered.binary_search(id).is_ok());
+        self.outbox.resend_where(Some(it.link), |sent| {
+            sent.content
+                .answers()
+                .is_some_and(|call| wanted.contains(&call))
+        });
         if !all_known {
             self.answer_with_states(message.msg_ids.iter(), it);
         }

@@ -15,7 +15,8 @@ impl<S: Role> Session<S> {
 
     /// Answers with one byte for each identifier, in order.
     pub(super) fn answer_with_states(&mut self, ids: impl Iterator<Item = i64>, it: Received) {
-        let info: Vec<u8> = ids.map(|id| self.state_of(MsgId(id))).collect();
+        let answered = self.outbox.answered();
+        let info: Vec<u8> = ids.map(|id| self.state_of(MsgId(id), &answered)).collect();
         self.answer(
             it,
             &tl::MsgsStateInfo {
@@ -48,7 +49,8 @@ impl<S: Role> Session<S> {
         Ok(())
     }
 
-    fn state_of(&self, id: MsgId) -> u8 {
+    /// `answered`: the calls whose answers are kept, in order.
+    fn state_of(&self, id: MsgId, answered: &[MsgId]) -> u8 {
         match self.inbox.known(id) {
             Known::Received(seqno) => {
                 let acked = match (seqno.is_content_related(), self.acks.contains(id)) {
@@ -56,10 +58,12 @@ impl<S: Role> Session<S> {
                     (true, false) => ACKED,
                     (true, true) => 0,
                 };
-                let answered = self
-                    .outbox
-                    .answer_to(id)
-                    .map_or(0, |_| RUNS_OR_DONE | ANSWERED);
+                let is_answered = answered.binary_search(&id).is_ok();
+                let answered = if is_answered {
+                    RUNS_OR_DONE | ANSWERED
+                } else {
+                    0
+                };
                 RECEIVED | acked | answered | S::state_of_call(&self.state, id)
             }
             Known::Forgotten => UNKNOWN,

@@ -203,8 +203,14 @@ impl Outbox {
             };
         }
         let msg_id = self.ids.next(now.unix, habits::<S>().low_bits_of_own);
+        // A refusal may name the container only.
         for sent in self.unacked.iter_mut().skip(kept_before) {
             sent.container = msg_id;
+        }
+        if batch.resends > 0 {
+            for sent in self.unacked.iter_mut().filter(|it| it.container == UNKNOWN) {
+                sent.container = msg_id;
+            }
         }
         Numbered {
             msg_id,
@@ -225,6 +231,7 @@ impl Outbox {
         for sent in self.unacked.iter_mut().filter(chosen).take(count) {
             write_message(sent.msg_id, sent.seqno, &sent.content, out);
             sent.resend = false;
+            sent.container = UNKNOWN;
             sent.sent_at = now.mono;
             sent.link = Some(link);
             self.to_resend = self.to_resend.saturating_sub(1);
@@ -400,6 +407,15 @@ impl Outbox {
         queued.then_some(Answer::Queued)
     }
 
+    /// Returns the requests whose answers wait to be sent or acknowledged, in order.
+    pub(crate) fn answered(&self) -> Vec<MsgId> {
+        let queued = self.queue.iter().map(|it| &it.content);
+        let contents = self.unacked().map(|it| &it.content).chain(queued);
+        let mut requests: Vec<_> = contents.filter_map(Content::answers).collect();
+        requests.sort_unstable();
+        requests
+    }
+
     /// Has the answer to a request, if it was not sent yet, sent to another link.
     pub(crate) fn redirect_answer(&mut self, request: MsgId, link: LinkId) {
         let answer = self
@@ -450,6 +466,11 @@ impl Outbox {
         self.queue.is_empty() && self.unacked.is_empty()
     }
 
+    /// Returns the highest identifier that was given.
+    pub(crate) const fn last_id(&self) -> MsgId {
+        self.ids.last()
+    }
+
     /// Makes all later identifiers greater than `id`.
     pub(crate) fn raise_ids_to(&mut self, id: MsgId) {
         self.ids.raise_to(id);
@@ -488,6 +509,9 @@ fn write_message(msg_id: MsgId, seqno: SeqNo, content: &Content, out: &mut Vec<u
     out.extend_from_slice(&len.to_le_bytes());
     content.write(out);
 }
+
+/// Stands for the identifier of a container that is being written.
+const UNKNOWN: MsgId = MsgId(-1);
 
 const CONTAINER_HEADER_BYTES: usize = 8;
 const MESSAGE_HEADER_BYTES: usize = 16;

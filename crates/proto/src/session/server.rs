@@ -414,6 +414,11 @@ impl Session<Server> {
         self.outbox.queued()
     }
 
+    /// Returns the highest identifier that was sent.
+    pub(crate) const fn last_sent(&self) -> MsgId {
+        self.outbox.last_id()
+    }
+
     /// Makes all later identifiers greater than `id`.
     pub(crate) fn raise_ids_to(&mut self, id: MsgId) {
         self.outbox.raise_ids_to(id);

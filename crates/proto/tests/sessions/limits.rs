@@ -235,3 +235,37 @@ fn a_session_uses_16_links_and_a_link_carries_100_sessions() {
         .count();
     assert_eq!(reached, 16);
 }
+
+#[test]
+fn more_ended_sessions_than_are_remembered_leave_no_gap_for_a_captured_message() {
+    let mut world = World::new();
+    let mut captured = Vec::new();
+    for session in 10..260 {
+        let id = world.client_id();
+        let mut frame = world.frame(id, SeqNo(1), METHOD.to_vec());
+        frame.session_id = SessionId(session);
+        captured.push(frame.clone());
+        world.submit(frame);
+        world.send(
+            false,
+            &tl::DestroySession {
+                session_id: session,
+            },
+        );
+        world.received();
+    }
+    let executed = world.calls.len();
+    for frame in captured {
+        world.submit(frame);
+    }
+    assert_eq!(world.calls.len(), executed);
+    let (id, session) = (world.client_id(), SessionId(9));
+    let mut frame = world.frame(id, SeqNo(1), METHOD.to_vec());
+    frame.session_id = session;
+    world.submit(frame);
+    assert_eq!(
+        world.calls.len(),
+        executed + 1,
+        "a new session goes on as usual"
+    );
+}

@@ -211,6 +211,25 @@ impl Pair {
         self.client.reconnected();
     }
 
+    /// The tokens of calls that have no answer.
+    fn unanswered(&self, calls: &BTreeMap<u64, u64>) -> Vec<u64> {
+        let answered = self.answers();
+        let open = calls
+            .iter()
+            .filter(|(call, _)| !answered.contains_key(call));
+        open.map(|(_, &token)| token).collect()
+    }
+
+    pub(crate) fn renew(&mut self) {
+        let now = self.client_now();
+        let out = &mut self.events;
+        self.client.renew(&mut Cx {
+            now,
+            rng: &mut self.rng,
+            out,
+        });
+    }
+
     /// The answers that have come, by the number of the call.
     pub(crate) fn answers(&self) -> BTreeMap<u64, u64> {
         let mut answers = BTreeMap::new();
@@ -619,5 +638,66 @@ fn a_thousand_random_faults_lose_and_double_nothing() {
                 .iter()
                 .any(|it| matches!(it, Event::Restarted { .. }))
         );
+    }
+}
+
+#[test]
+fn when_the_host_crashes_every_call_is_answered_and_only_unanswered_ones_run_twice() {
+    for seed in 0..20 {
+        let mut pair = Pair::with_world(World::new(), seed);
+        let mut dice = ChaCha8Rng::seed_from_u64(seed ^ 0xc4a5);
+        let mut calls = BTreeMap::new();
+        let mut may_double = std::collections::BTreeSet::new();
+        for step in 0..300_u64 {
+            pair.world
+                .pass(Duration::from_millis(u64::from(dice.next_u32() % 500)));
+            match dice.next_u32() % 8 {
+                0..3 => {
+                    calls.insert(pair.call(step), step);
+                }
+                3 => pair.client_sends(),
+                4 => {
+                    while let Some(frame) = pair.to_server.pop_front() {
+                        pair.server_receives(frame, pair.link);
+                    }
+                }
+                5 => pair.server_sends(pair.link),
+                6 => {
+                    while let Some(frame) = pair.to_client.pop_front() {
+                        pair.client_receives(frame);
+                    }
+                }
+                _ if dice.next_u32() % 4 == 0 => {
+                    may_double.extend(pair.unanswered(&calls));
+                    let mut world = World::with_term(pair.world.host.term().0 + 1);
+                    world.now = pair.world.now;
+                    world.facts = pair.world.facts;
+                    pair.world = world;
+                    pair.world.pass_s(1);
+                    pair.reconnect(false);
+                }
+                _ if pair.events.contains(&Event::GaveUp) => {
+                    pair.events.retain(|it| *it != Event::GaveUp);
+                    // New calls, by what is promised.
+                    may_double.extend(pair.unanswered(&calls));
+                    pair.renew();
+                }
+                _ => {}
+            }
+        }
+        if pair.events.contains(&Event::GaveUp) {
+            may_double.extend(pair.unanswered(&calls));
+            pair.renew();
+        }
+        pair.reconnect(true);
+        pair.world.pass_s(1);
+        pair.settle();
+        assert_eq!(pair.answers(), calls, "seed {seed}");
+        for (token, &times) in &pair.executed {
+            assert!(
+                times == 1 || may_double.contains(token),
+                "{token} ran {times} times"
+            );
+        }
     }
 }

@@ -452,3 +452,31 @@ fn is_service(id: u32) -> bool {
     ]
     .contains(&id)
 }
+
+#[test]
+fn msg_resend_ans_req_brings_kept_answers_again_and_states_of_all_if_one_is_unknown() {
+    let mut world = World::new();
+    let call = world.send_bytes(true, METHOD.to_vec());
+    world.answer_next(&METHOD);
+    let answer = world.answers();
+    world.send(
+        false,
+        &tl::MsgResendAnsReq {
+            msg_ids: (&[call.0]).into(),
+        },
+    );
+    assert_eq!(world.received(), answer);
+    world.send(
+        false,
+        &tl::MsgResendAnsReq {
+            msg_ids: (&[call.0, call.0 + 2]).into(),
+        },
+    );
+    let sent = world.received();
+    assert!(sent.contains(&answer[0]));
+    let info = sent
+        .iter()
+        .find(|it| it.id() == tl::MsgsStateInfo::ID)
+        .unwrap();
+    assert_eq!(info.read::<tl::MsgsStateInfo<'_>>().info[1] & 7, 2);
+}

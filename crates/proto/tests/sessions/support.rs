@@ -70,6 +70,7 @@ impl World {
     }
 
     pub(crate) fn with_config(config: Config) -> Self {
+        let term = config.term.0;
         let first_salt = FirstSalt {
             salt: FIRST_SALT,
             term: config.term,
@@ -88,7 +89,7 @@ impl World {
                 mono: Mono(0),
                 unix: Unix::from_seconds(START_S),
             },
-            rng: ChaCha8Rng::seed_from_u64(1),
+            rng: ChaCha8Rng::seed_from_u64(term),
             facts,
             calls: Vec::new(),
             cancelled: Vec::new(),
