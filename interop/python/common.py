@@ -59,7 +59,6 @@ class Server:
             connection_retries=100,
             retry_delay=0.1,
             request_retries=20,
-            receive_updates=False,
         )
 
     def connection(self, framing):

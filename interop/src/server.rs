@@ -68,7 +68,7 @@ impl Server {
     ///
     /// # Panics
     ///
-    /// When it is still there after ten seconds.
+    /// When it is still there after half a minute.
     pub fn terminate(&mut self) -> bool {
         let pid = self.child.id().to_string();
         expect(
@@ -265,5 +265,5 @@ pub(crate) fn expect<T, E: std::fmt::Display>(result: Result<T, E>, what: &str) 
 
 const STDOUT: &str = "stdout.log";
 const STDERR: &str = "stderr.log";
-const PATIENCE: Duration = Duration::from_secs(10);
+const PATIENCE: Duration = Duration::from_secs(30);
 const POLL: Duration = Duration::from_millis(10);
