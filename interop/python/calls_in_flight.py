@@ -23,6 +23,7 @@ FRAMINGS = ("abridged", "intermediate", "full", "obfuscated")
 
 unknown_ids = itertools.count(0x7E580000)
 counts = collections.Counter()
+most_unanswered = collections.Counter()
 
 
 async def main():
@@ -38,9 +39,14 @@ async def main():
     end = loop.time() + CALLING_S
     in_flight = [keep_calling(clients[i % CLIENTS], i, end) for i in range(CALLS)]
     tasks = [loop.create_task(each) for each in in_flight]
+    watches = [loop.create_task(watch(client)) for client in clients]
     await asyncio.sleep(0.2)
     say("200 calls in flight")
     await asyncio.gather(*tasks)
+    for task in watches:
+        task.cancel()
+    unanswered = sum(most_unanswered.values())
+    assert unanswered > 0, "no call was in flight when the server was killed"
 
     for client, key, session in zip(clients, keys, sessions):
         assert client._sender._state.id != session, "the server was not killed in their midst"
@@ -48,7 +54,18 @@ async def main():
         nearest = await client(functions.help.GetNearestDcRequest())
         assert nearest.this_dc == DC
         await client.disconnect()
-    print(", ".join(f"{name} {count}" for name, count in sorted(counts.items())))
+    ended = ", ".join(f"{name} {count}" for name, count in sorted(counts.items()))
+    print(f"{unanswered} calls unanswered at the crash; calls ended: {ended}")
+
+
+async def watch(client):
+    """Notes how many calls had been sent and not answered when the connection broke."""
+    sender = client._sender
+    while True:
+        if not sender._connection._connected:
+            unanswered = len(sender._pending_state)
+            most_unanswered[client] = max(most_unanswered[client], unanswered)
+        await asyncio.sleep(0.002)
 
 
 async def keep_calling(client, number, end):

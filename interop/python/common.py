@@ -172,7 +172,7 @@ async def gate(step):
     await loop.run_in_executor(None, sys.stdin.readline)
 
 
-def run(main, timeout_s=150):
+def run(main, timeout_s=100):
     """Runs a program to its end, or to an error that the harness shows."""
     logging.basicConfig(level=logging.WARNING, stream=sys.stderr)
     asyncio.run(asyncio.wait_for(main, timeout_s))

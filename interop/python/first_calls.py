@@ -69,6 +69,11 @@ async def check_pings(client):
         assert isinstance(pong, types.Pong), pong
         assert pong.ping_id == request.ping_id
 
+    # A client that wants no updates wraps whatever it sends.
+    ping = functions.PingRequest(random.getrandbits(63))
+    pong = await client(functions.InvokeWithoutUpdatesRequest(ping))
+    assert pong.ping_id == ping.ping_id
+
     salts = await client(functions.GetFutureSaltsRequest(4))
     assert len(salts.salts) >= 2, salts
 

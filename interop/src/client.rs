@@ -167,4 +167,4 @@ impl Drop for Client {
 }
 
 /// Longer than any program of `python/` takes on a busy machine of two cores.
-const PATIENCE: Duration = Duration::from_secs(180);
+const PATIENCE: Duration = Duration::from_secs(120);
