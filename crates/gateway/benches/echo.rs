@@ -159,7 +159,7 @@ async fn start_plain() -> io::Result<SocketAddr> {
                         bytes => {
                             stream
                                 .write_all(buffer.get(..bytes).unwrap_or_default())
-                                .await?
+                                .await?;
                         }
                     }
                 }
@@ -208,7 +208,7 @@ impl SessionPort for Echo {
                         body: frame.body,
                     };
                     self.outbox(frame.link, |outboxes| {
-                        outboxes.entry(frame.link).or_default().push(seal)
+                        outboxes.entry(frame.link).or_default().push(seal);
                     });
                 }
             }
@@ -217,7 +217,7 @@ impl SessionPort for Echo {
 
     fn drain(&self, link: LinkId, out: &mut Vec<FromHost>) {
         self.outbox(link, |outboxes| {
-            out.append(outboxes.entry(link).or_default())
+            out.append(outboxes.entry(link).or_default());
         });
     }
 

@@ -231,9 +231,6 @@ pub const EXCHANGES_PER_LINK_MAX: usize = 4;
 /// How long an exchange is remembered from its first query, and how long identical queries get identical answers.
 pub const EXCHANGE_LIFE: Duration = Duration::from_mins(10);
 
-/// How long one connection may take from its first query to a key.
-pub const EXCHANGE_ON_LINK_MAX: Duration = Duration::from_secs(60);
-
 /// Jobs of exchanges that are under way at once; a query that needs one more is refused with `-429`.
 pub const EXCHANGE_JOBS_MAX: usize = 1024;
 

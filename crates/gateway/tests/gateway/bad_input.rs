@@ -1,5 +1,7 @@
 //! What a peer may send that is wrong, and what it gets for it.
 
+use std::time::Duration;
+
 use heliogram_proto::exchange::plain;
 use heliogram_proto::ids::MsgId;
 use heliogram_tl::{Serialize, mtproto};
@@ -8,6 +10,32 @@ use tokio::net::TcpStream;
 
 use crate::client::{Client, Event, exchange_bytes, until_closed};
 use crate::server::Server;
+
+#[tokio::test]
+async fn malformed_frames_of_the_vectors_are_closed_without_an_answer() {
+    // One of them looks like an obfuscated stream, which is read in silence until its time is up.
+    let server = Server::with(|config| config.link.detect_max = Duration::from_millis(300)).await;
+    let vectors: serde_json::Value = serde_json::from_str(TRANSPORT_FRAMES).unwrap();
+    let malformed = vectors["malformed"].as_array().unwrap();
+    assert_eq!(malformed.len(), 8);
+    for vector in malformed {
+        let frame = from_hex(vector["hex"].as_str().unwrap());
+        let prefix: &[u8] = match vector["transport"].as_str().unwrap() {
+            "abridged" if frame[0] != 0xef => b"\xef",
+            "intermediate" => b"\xee\xee\xee\xee",
+            _ => b"",
+        };
+        let mut bytes = [prefix, &frame].concat();
+        // The server waits for what it can tell the transport by.
+        bytes.resize(bytes.len().max(64), 0);
+        assert_eq!(
+            exchange_bytes(server.address(), &bytes).await,
+            b"",
+            "{}",
+            vector["why"]
+        );
+    }
+}
 
 #[tokio::test]
 async fn a_4_byte_intermediate_frame_is_answered_with_404() {
@@ -25,7 +53,7 @@ async fn an_empty_full_frame_is_closed_without_an_answer() {
     let server = Server::start().await;
     let mut frame = [&12_u32.to_le_bytes()[..], &[0; 4]].concat();
     frame.extend(crc32(&frame).to_le_bytes());
-    assert_eq!(exchange_bytes(server.address(), &frame).await, []);
+    assert_eq!(exchange_bytes(server.address(), &frame).await, b"");
 }
 
 #[tokio::test]
@@ -224,5 +252,14 @@ fn crc32(bytes: &[u8]) -> u32 {
         })
     })
 }
+
+fn from_hex(text: &str) -> Vec<u8> {
+    let pairs = text.as_bytes().chunks(2);
+    pairs
+        .map(|pair| u8::from_str_radix(std::str::from_utf8(pair).unwrap(), 16).unwrap())
+        .collect()
+}
+
+const TRANSPORT_FRAMES: &str = include_str!("../../../../testdata/vectors/transport_frames.json");
 
 const NOT_FOUND_INTERMEDIATE: &[u8] = b"\x04\0\0\0\x6c\xfe\xff\xff";

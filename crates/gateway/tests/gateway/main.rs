@@ -7,6 +7,7 @@ mod client;
 mod connections;
 mod exchange;
 mod limits;
+mod logs;
 mod server;
 mod shutdown;
 mod transports;

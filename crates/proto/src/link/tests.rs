@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use heliogram_crypto::AuthKey;
 use heliogram_tl::Serialize;
+use proptest::prelude::*;
 use rand_chacha::ChaCha20Rng;
 use rand_core::SeedableRng;
 
@@ -449,6 +450,24 @@ fn a_closed_link_says_and_wants_nothing_more() {
     );
 }
 
+proptest! {
+    #[test]
+    fn whatever_comes_and_however_it_is_cut_a_link_closes_at_most_once_and_then_wants_nothing(
+        prefix in prop::sample::select(PREFIXES),
+        bytes in prop::collection::vec(any::<u8>(), 0..2000),
+        cut in 1_usize..500,
+    ) {
+        let mut pair = Pair::new(Framing::Abridged);
+        for chunk in [prefix, &bytes].concat().chunks(cut) {
+            pair.receive(chunk);
+        }
+        pair.advance(Duration::from_secs(3600));
+        let closes = |effect: &Effect| matches!(effect, Effect::Close { .. });
+        prop_assert_eq!(pair.effects.iter().filter(|effect| closes(effect)).count(), 1);
+        prop_assert!(pair.effects.last().is_some_and(closes));
+    }
+}
+
 /// A link, its client's transport, and all that the link wanted.
 struct Pair {
     link: Link,
@@ -669,6 +688,14 @@ fn record(key: &AuthKey, facts: KeyFacts) -> KeyRecord {
         created_at_unix_s: START_S.into(),
     }
 }
+
+const PREFIXES: &[&[u8]] = &[
+    b"",
+    b"\xef",
+    b"\xee\xee\xee\xee",
+    b"\xdd\xdd\xdd\xdd",
+    b"GET ",
+];
 
 const FRAMINGS: [Framing; 4] = [
     Framing::Abridged,
