@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
+use anyhow::Context;
 use clap::{Args, Parser, Subcommand};
 
 use crate::commands;
@@ -111,7 +112,11 @@ impl ServeOptions {
         if let Some(dc) = self.dc {
             config.dc = dc;
         }
-        config.checked()
+        let checked = config.checked();
+        match &self.config {
+            Some(path) => checked.with_context(|| format!("configuration {}", path.display())),
+            None => checked,
+        }
     }
 }
 

@@ -211,10 +211,10 @@ fn gateway_config(config: &Config) -> heliogram_gateway::Config {
         .iter()
         .map(|secret| secret.0.clone())
         .collect();
-    gateway.limiter.handshakes_per_minute = config.limits.handshakes_per_minute;
-    gateway.limiter.handshakes_burst = config.limits.handshakes_burst;
-    gateway.limiter.connections_per_address_max = config.limits.connections_per_address;
-    gateway.limiter.connections_max = config.limits.connections_total;
+    gateway.limiter.handshakes_per_minute = config.limits.handshakes_per_minute.get();
+    gateway.limiter.handshakes_burst = config.limits.handshakes_burst.get();
+    gateway.limiter.connections_per_address_max = config.limits.connections_per_address.get();
+    gateway.limiter.connections_max = config.limits.connections_total.get();
     gateway.limiter.trusted = networks(&config.limits.trusted_networks);
     gateway.shutdown_grace = Duration::from_secs(config.limits.shutdown_grace_s.into());
     gateway

@@ -4,12 +4,13 @@
 //! names the key, the file and what was expected.
 
 use std::net::SocketAddr;
+use std::num::NonZeroU32;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, bail};
 use serde::{Deserialize, Serialize};
 
-pub(crate) use self::values::{ApiHash, DcId, Network, ProxySecret};
+pub(crate) use self::values::{ApiHash, DcId, LogFilter, Network, ProxySecret};
 
 mod values;
 
@@ -60,13 +61,13 @@ pub(crate) struct Listen {
 #[serde(default, deny_unknown_fields)]
 pub(crate) struct Limits {
     /// Key exchanges that one address may start in a minute, on average.
-    pub(crate) handshakes_per_minute: u32,
+    pub(crate) handshakes_per_minute: NonZeroU32,
     /// Key exchanges that one address may start at once.
-    pub(crate) handshakes_burst: u32,
+    pub(crate) handshakes_burst: NonZeroU32,
     /// Connections of one address.
-    pub(crate) connections_per_address: u32,
+    pub(crate) connections_per_address: NonZeroU32,
     /// Connections in total.
-    pub(crate) connections_total: u32,
+    pub(crate) connections_total: NonZeroU32,
     /// Networks that are exempt from the limits of one address.
     pub(crate) trusted_networks: Vec<Network>,
     /// Seconds that shutdown waits for calls that are running and answers that are on their way.
@@ -123,11 +124,11 @@ pub(crate) enum StoreKind {
 }
 
 /// Logging.
-#[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
+#[derive(Clone, Debug, Default, Deserialize, PartialEq, Serialize)]
 #[serde(default, deny_unknown_fields)]
 pub(crate) struct Log {
     /// Directives such as `info` or `heliogram_gateway=debug,warn`.
-    pub(crate) filter: String,
+    pub(crate) filter: LogFilter,
 }
 
 impl Config {
@@ -202,21 +203,21 @@ impl Default for Listen {
 impl Default for Limits {
     fn default() -> Self {
         Self {
-            handshakes_per_minute: 120,
-            handshakes_burst: 240,
-            connections_per_address: 1_000,
-            connections_total: 100_000,
+            handshakes_per_minute: at_least_one(120),
+            handshakes_burst: at_least_one(240),
+            connections_per_address: at_least_one(1_000),
+            connections_total: at_least_one(100_000),
             trusted_networks: Network::loopback(),
             shutdown_grace_s: 10,
         }
     }
 }
 
-impl Default for Log {
-    fn default() -> Self {
-        Self {
-            filter: "info".to_owned(),
-        }
+/// A default that is not zero; zero would mean that nobody may connect.
+const fn at_least_one(number: u32) -> NonZeroU32 {
+    match NonZeroU32::new(number) {
+        Some(number) => number,
+        None => NonZeroU32::MIN,
     }
 }
 
@@ -296,6 +297,14 @@ mod tests {
         assert_names(
             &error_of("[limits]\nhandshakes_burst = -1"),
             &["`limits.handshakes_burst`", "-1", "u32"],
+        );
+        assert_names(
+            &error_of("[limits]\nconnections_total = 0"),
+            &["`limits.connections_total`", "0", "nonzero"],
+        );
+        assert_names(
+            &error_of("[log]\nfilter = 'a=b=c'"),
+            &["`log.filter`", "a=b=c", "info"],
         );
         assert_names(
             &error_of("[store]\nkind = 'redis'"),

@@ -1,24 +1,40 @@
 //! Where log lines go: to standard error, filtered as the configuration says.
 
+use std::io;
+
 use anyhow::Context;
 use tracing_subscriber::EnvFilter;
+
+use crate::config::LogFilter;
 
 /// Starts logging. `HELIOGRAM_LOG` in the environment wins over the configuration.
 ///
 /// # Errors
 ///
-/// If the filter is not one.
-pub(crate) fn start(filter: &str) -> anyhow::Result<()> {
-    let (source, directives) = match std::env::var("HELIOGRAM_LOG") {
-        Ok(directives) => ("environment variable HELIOGRAM_LOG", directives),
-        Err(_) => ("key `log.filter`", filter.to_owned()),
+/// If the environment's filter is not one.
+pub(crate) fn start(configured: &LogFilter) -> anyhow::Result<()> {
+    let filter = match std::env::var(VARIABLE) {
+        Ok(directives) => {
+            parse(&directives).with_context(|| format!("environment variable {VARIABLE}"))?
+        }
+        Err(_) => parse(configured.directives())?,
     };
-    let filter = EnvFilter::builder()
-        .parse(&directives)
-        .with_context(|| format!("{source}: {directives:?} is no filter; expected one such as \"info\" or \"warn,heliogram=debug\""))?;
     tracing_subscriber::fmt()
         .with_env_filter(filter)
-        .with_writer(std::io::stderr)
+        .with_writer(io::stderr)
         .init();
     Ok(())
 }
+
+/// Reads a filter.
+///
+/// # Errors
+///
+/// If it is not one; the message says what was expected.
+pub(crate) fn parse(directives: &str) -> anyhow::Result<EnvFilter> {
+    EnvFilter::builder().parse(directives).map_err(|error| {
+        anyhow::anyhow!("{directives:?} is no filter ({error}); expected one such as \"info\" or \"warn,heliogram=debug\"")
+    })
+}
+
+const VARIABLE: &str = "HELIOGRAM_LOG";

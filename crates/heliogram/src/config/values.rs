@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use crate::logging;
 use heliogram_proto::edge::network;
 use heliogram_proto::transport::Secret;
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
@@ -103,6 +104,31 @@ impl<'de> Deserialize<'de> for Network {
         text.parse()
             .map(Self)
             .map_err(|error| de::Error::custom(format!("`{text}` is no network: {error}")))
+    }
+}
+
+/// Which log lines are written.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub(crate) struct LogFilter(String);
+
+impl LogFilter {
+    /// Returns the directives.
+    pub(crate) fn directives(&self) -> &str {
+        &self.0
+    }
+}
+
+impl Default for LogFilter {
+    fn default() -> Self {
+        Self("info".to_owned())
+    }
+}
+
+impl<'de> Deserialize<'de> for LogFilter {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let directives = String::deserialize(deserializer)?;
+        logging::parse(&directives).map_err(de::Error::custom)?;
+        Ok(Self(directives))
     }
 }
 
