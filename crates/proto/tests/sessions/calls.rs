@@ -74,6 +74,24 @@ fn a_call_that_runs_for_a_second_is_acknowledged_first() {
 }
 
 #[test]
+fn a_running_calls_acknowledgement_does_not_wait_for_a_younger_one() {
+    let mut world = World::new();
+    let call = world.send_bytes(true, METHOD.to_vec());
+    world.received();
+    world.pass(std::time::Duration::from_millis(500));
+    let other = world.send(
+        true,
+        &tl::MsgsStateInfo {
+            req_msg_id: 1,
+            info: &[],
+        },
+    );
+    world.pass(std::time::Duration::from_millis(500));
+    assert_eq!(world.ready, [LINK]);
+    assert_eq!(acked(&world.answers()), [other.0, call.0]);
+}
+
+#[test]
 fn sixteen_acknowledgements_go_at_once_and_fifteen_wait_a_second() {
     let mut world = World::new();
     let salts = tl::MsgsStateInfo {

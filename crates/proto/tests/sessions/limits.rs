@@ -6,7 +6,7 @@ use heliogram_proto::ids::{LinkId, MsgId, SeqNo, SessionId};
 use heliogram_proto::port::Reply;
 use heliogram_tl::mtproto as tl;
 
-use crate::support::{LINK, METHOD, World, client_id_at, ping, refusal};
+use crate::support::{LINK, METHOD, Rules, World, client_id_at, ping, refusal};
 
 #[test]
 fn a_list_holds_8192_ids_and_not_8193() {
@@ -255,10 +255,20 @@ fn more_ended_sessions_than_are_remembered_leave_no_gap_for_a_captured_message()
         world.received();
     }
     let executed = world.calls.len();
+    let mut old = captured[0].clone();
     for frame in captured {
         world.submit(frame);
     }
     assert_eq!(world.calls.len(), executed);
+    old.session_id = SessionId(8);
+    old.link = LinkId(3);
+    let old_id = old.msg_id;
+    world.submit(old);
+    assert_eq!(
+        refusal(&world.drain(LinkId(3))),
+        (old_id, 20),
+        "more is refused than must be"
+    );
     let (id, session) = (world.client_id(), SessionId(9));
     let mut frame = world.frame(id, SeqNo(1), METHOD.to_vec());
     frame.session_id = session;
@@ -267,5 +277,26 @@ fn more_ended_sessions_than_are_remembered_leave_no_gap_for_a_captured_message()
         world.calls.len(),
         executed + 1,
         "a new session goes on as usual"
+    );
+}
+
+#[test]
+fn a_session_that_is_made_anew_goes_on_with_higher_ids_even_within_one_instant() {
+    let mut world = World::new();
+    let send = |world: &mut World| {
+        let id = world.client_id();
+        let mut frame = world.frame(id, SeqNo(0), ping(1));
+        (frame.session_id, frame.link) = (SessionId(5), LinkId(2));
+        world.submit(frame);
+        let sent = world.drain(LinkId(2));
+        world.rules = Rules::default();
+        sent.iter().map(|it| it.msg_id).collect::<Vec<_>>()
+    };
+    let before = send(&mut world);
+    world.send(false, &tl::DestroySession { session_id: 5 });
+    let after = send(&mut world);
+    assert!(
+        before.iter().max() < after.iter().min(),
+        "{before:?}, then {after:?}"
     );
 }
