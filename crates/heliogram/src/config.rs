@@ -267,6 +267,18 @@ mod tests {
     }
 
     #[test]
+    fn the_documented_configuration_has_every_key_with_its_default() {
+        let documented = include_str!("../../../docs/heliogram.toml");
+
+        assert_eq!(Config::parse(documented).unwrap(), Config::default());
+        let defaults = toml::to_string(&Config::default()).unwrap();
+        let keys = defaults.lines().filter_map(|line| line.split_once(" = "));
+        for (key, _) in keys.chain([("master_key_file", "")]) {
+            assert!(documented.contains(&format!("{key} = ")), "{key}");
+        }
+    }
+
+    #[test]
     fn an_unknown_key_is_named_with_file_line_and_known_ones() {
         assert_names(
             &error_of("dc = 2\ndcc = 2\n"),

@@ -129,8 +129,10 @@ impl Inner {
     /// `turn_of` is the link whose own task runs this: it drains afterwards, and need not be woken.
     fn run(self: &Arc<Self>, shard: usize, step: Step, now: Now, turn_of: Option<LinkId>) {
         let mut outcome = Outcome::default();
-        let mut steps = VecDeque::from([step]);
-        while let Some(step) = steps.pop_front() {
+        // Most steps have no answers behind them: nothing is allocated for those.
+        let mut next = Some(step);
+        let mut answers = VecDeque::new();
+        while let Some(step) = next.take().or_else(|| answers.pop_front()) {
             if let Some(host) = self.shards.get(shard) {
                 host.handle(step, now, &mut outcome, self.settle(shard));
             }
@@ -145,7 +147,7 @@ impl Inner {
                     Effect::Ready { link } => self.links.ready(link, shard, Waking::Wake),
                     Effect::Call { id, call } => {
                         if let Some(reply) = self.call(shard, id, call) {
-                            steps.push_back(Step::answer(id, reply));
+                            answers.push_back(Step::answer(id, reply));
                         }
                     }
                     // Its task, if there was one, is among the cancelled ones.
