@@ -231,4 +231,4 @@ pub(crate) async fn until_closed(stream: &mut TcpStream) -> Vec<u8> {
 static CLIENTS: AtomicU64 = AtomicU64::new(0);
 
 /// Longer than anything takes that works.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(10);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(30);

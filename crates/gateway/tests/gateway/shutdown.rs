@@ -56,7 +56,7 @@ async fn a_call_that_never_ends_holds_a_shutdown_up_for_no_longer_than_the_grace
     let begin = Instant::now();
     server.stop();
     server.ended().await;
-    assert!((Duration::from_millis(200)..Duration::from_secs(3)).contains(&begin.elapsed()));
+    assert!((Duration::from_millis(200)..Duration::from_secs(8)).contains(&begin.elapsed()));
 }
 
 #[tokio::test]
@@ -69,5 +69,5 @@ async fn an_idle_gateway_ends_at_once() {
     assert_eq!(client.event().await, Event::Closed);
     drop(client);
     server.ended().await;
-    assert!(begin.elapsed() < Duration::from_secs(2));
+    assert!(begin.elapsed() < Duration::from_secs(8));
 }

@@ -73,7 +73,7 @@ pub enum Input {
         /// Which key.
         id: AuthKeyId,
     },
-    /// A link that waits for a key is gone.
+    /// A link is gone that wanted a key and has not taken the outcome.
     Forget {
         /// Who.
         link: LinkId,
@@ -146,7 +146,7 @@ impl KeyCache {
             Input::Loaded { id, outcome } => self.loaded(id, outcome, cx),
             Input::Made(record) => self.made(record, cx.now.mono),
             Input::Release { id } => self.release(id, cx.now.mono),
-            Input::Forget { link, id } => self.forget(link, id),
+            Input::Forget { link, id } => self.forget(link, id, cx.now.mono),
         }
     }
 
@@ -287,11 +287,16 @@ impl KeyCache {
         }
     }
 
-    fn forget(&mut self, link: LinkId, id: AuthKeyId) {
-        if let Some(Entry::Loading { links }) = self.entries.get_mut(&id)
-            && let Some(position) = links.iter().position(|&waiting| waiting == link)
-        {
-            links.swap_remove(position);
+    fn forget(&mut self, link: LinkId, id: AuthKeyId, now: Mono) {
+        match self.entries.get_mut(&id) {
+            Some(Entry::Loading { links }) => {
+                if let Some(position) = links.iter().position(|&waiting| waiting == link) {
+                    links.swap_remove(position);
+                }
+            }
+            // The outcome was on its way: the link counts as a user.
+            Some(Entry::Present { .. }) => self.release(id, now),
+            Some(Entry::Absent { .. }) | None => {}
         }
     }
 

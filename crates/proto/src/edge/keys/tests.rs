@@ -184,6 +184,35 @@ fn a_link_that_is_gone_gets_no_outcome() {
 }
 
 #[test]
+fn a_link_that_goes_while_its_outcome_is_on_its_way_holds_the_key_no_longer() {
+    let mut at_hand = Cache::with(permanent());
+    assert!(is_present(at_hand.want(1, ID)));
+    at_hand.handle(Input::Forget {
+        link: LinkId(1),
+        id: ID,
+    });
+    at_hand.advance(Duration::from_secs(60));
+    assert!(at_hand.cache.is_empty());
+
+    let mut loaded = Cache::new();
+    loaded.want(1, ID);
+    loaded.want(2, ID);
+    loaded.handle(Input::Loaded {
+        id: ID,
+        outcome: KeyOutcome::Present(permanent()),
+    });
+    loaded.handle(Input::Forget {
+        link: LinkId(1),
+        id: ID,
+    });
+    loaded.advance(Duration::from_secs(60));
+    assert_eq!(loaded.cache.len(), 1, "the other link uses it");
+    loaded.handle(Input::Release { id: ID });
+    loaded.advance(Duration::from_secs(60));
+    assert!(loaded.cache.is_empty());
+}
+
+#[test]
 fn a_key_whose_links_are_all_gone_before_it_came_is_let_go_after_60_s() {
     let mut cache = Cache::new();
     cache.want(1, ID);
