@@ -1,6 +1,6 @@
 //! Where log lines go: to standard error, filtered as the configuration says.
 
-use std::io;
+use std::io::{self, IsTerminal};
 
 use anyhow::Context;
 use tracing_subscriber::EnvFilter;
@@ -22,6 +22,7 @@ pub(crate) fn start(configured: &LogFilter) -> anyhow::Result<()> {
     tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_writer(io::stderr)
+        .with_ansi(io::stderr().is_terminal())
         .init();
     Ok(())
 }
