@@ -52,6 +52,14 @@ impl Modulus {
 
     /// Returns `base ^ exponent`, in a time that doesn't depend on the exponent's value.
     pub(crate) fn exp(&self, base: &Number2048, exponent: &SecretBytes<256>) -> SecretBytes<256> {
+        if pairs_are_cheap() {
+            let [result, _] = self.exp_pair([base, base], [exponent, exponent]);
+            return result;
+        }
+        self.exp_alone(base, exponent)
+    }
+
+    fn exp_alone(&self, base: &Number2048, exponent: &SecretBytes<256>) -> SecretBytes<256> {
         let context = Context::new();
         let (base, exponent) = (
             self.reduced(base, &context),
@@ -418,6 +426,16 @@ impl Drop for Allocation {
     }
 }
 
+/// Whether a pair of exponentiations takes less time than one alone, as it does (by a third) where `aws-lc` has
+/// vectorised code for pairs only.
+fn pairs_are_cheap() -> bool {
+    #[cfg(target_arch = "x86_64")]
+    let cheap = is_x86_feature_detected!("avx512ifma") && is_x86_feature_detected!("avx512vl");
+    #[cfg(not(target_arch = "x86_64"))]
+    let cheap = false;
+    cheap
+}
+
 /// Takes what an allocating function returned. Out of memory ends the process here as it does in Rust.
 fn allocated<T>(pointer: *mut T) -> NonNull<T> {
     let Some(pointer) = NonNull::new(pointer) else {
@@ -461,13 +479,32 @@ mod tests {
     }
 
     #[test]
+    fn alone_and_in_a_pair_the_powers_are_the_same() {
+        let modulus = Modulus::new(&[0xff; 256]).unwrap();
+        let exponents = [
+            SecretBytes::new([0xa5; 256]),
+            SecretBytes::new(number(0, 3)),
+        ];
+        let bases = [&number(0x7f, 5), &number(0, 7)];
+
+        let pair = modulus.exp_pair(bases, [&exponents[0], &exponents[1]]);
+
+        assert_eq!(pair[0], modulus.exp_alone(bases[0], &exponents[0]));
+        assert_eq!(pair[1], modulus.exp_alone(bases[1], &exponents[1]));
+        assert_eq!(*pair[1].expose(), number(0, 343));
+    }
+
+    #[test]
     fn a_prime_whose_half_is_composite_isnt_safe() {
-        assert!(!is_safe_prime(&prime_above(0x80)));
+        let prime = number(0x80, 1919);
+        assert!(Number::from_be(&prime).is_prime());
+        assert!(!is_safe_prime(&prime));
     }
 
     #[test]
     fn a_composite_whose_half_is_prime_isnt_safe() {
-        let half = prime_above(0x40);
+        let half = number(0x40, 4147);
+        assert!(Number::from_be(&half).is_prime());
         let mut twice_and_one = half;
         for (i, byte) in twice_and_one.iter_mut().enumerate() {
             *byte = *byte << 1 | half.get(i + 1).map_or(1, |next| next >> 7);
@@ -483,14 +520,11 @@ mod tests {
         assert_eq!(unsafe { lc::ERR_peek_error() }, 0);
     }
 
-    /// The first prime above the number that begins with `first` and goes on with zeros.
-    fn prime_above(first: u8) -> Number2048 {
-        let mut candidate = [0; 256];
-        (candidate[0], candidate[255]) = (first, 1);
-        while !Number::from_be(&candidate).is_prime() {
-            let low: &mut [u8; 8] = candidate.last_chunk_mut().unwrap();
-            *low = (u64::from_be_bytes(*low) + 2).to_be_bytes();
-        }
-        candidate
+    /// The number that begins with one byte and ends with two, with zeros between.
+    fn number(first: u8, last: u16) -> Number2048 {
+        let mut number = [0; 256];
+        number[0] = first;
+        *number.last_chunk_mut().unwrap() = last.to_be_bytes();
+        number
     }
 }

@@ -9,6 +9,22 @@
 //!
 //! The batch forms are what callers with several messages use. Today they are loops.
 //!
+//! ```
+//! use heliogram_crypto::message::{self, HEADER_BYTES};
+//! use heliogram_crypto::{AuthKey, Direction::ClientToServer};
+//!
+//! let key = AuthKey::new([7; 256]);
+//! let mut envelope = vec![0; HEADER_BYTES];
+//! envelope.extend_from_slice(b"32 bytes of header, the body, and at least 12 of random padding.");
+//!
+//! let sent = message::seal(&key, ClientToServer, &mut envelope)?;
+//! let received = message::open(&key, ClientToServer, &mut envelope).expect("the same key");
+//!
+//! assert_eq!(received.quick_ack_token(), sent.quick_ack_token());
+//! assert!(envelope.ends_with(b"random padding."));
+//! # Ok::<(), heliogram_crypto::LengthError>(())
+//! ```
+//!
 //! Source: <https://core.telegram.org/mtproto/description#defining-aes-key-and-initialization-vector>.
 
 #![expect(

@@ -36,7 +36,7 @@ pub const LEGACY_DATA_BYTES_MAX: usize = 235;
 ///
 /// # Errors
 ///
-/// [`LengthError`] when there are more than [`DATA_BYTES_MAX`] bytes, or `rng` is so broken that [`TRIES_MAX`] tries
+/// [`LengthError`] when there are more than [`DATA_BYTES_MAX`] bytes, or `rng` is so broken that 128 tries
 /// fail.
 pub fn encrypt(
     key: &PublicKey,
