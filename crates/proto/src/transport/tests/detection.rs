@@ -56,6 +56,31 @@ fn a_client_that_stalls_is_still_being_detected() {
 }
 
 #[test]
+fn it_is_the_full_framing_only_if_all_four_bytes_of_its_first_number_are_zero() {
+    for (at, expected) in [
+        (None, Some(Framing::Full)),
+        (Some(4), None),
+        (Some(5), None),
+        (Some(6), None),
+        (Some(7), None),
+    ] {
+        let mut first = [0x34, 0, 0, 0, 0, 0, 0, 0];
+        if let Some(at) = at {
+            first[at] = 1;
+        }
+        let mut transport = Transport::new(Arc::new(Config::default()));
+        assert_eq!(hear(&mut transport, [&first[..]]).result, Ok(()));
+        assert_eq!(transport.framing(), expected, "{at:?}");
+    }
+}
+
+#[test]
+fn an_idle_connection_costs_little() {
+    // The state of the largest variant, on the connection's own task; ciphers and WebSocket lie on the heap if used.
+    assert!(size_of::<Transport>() <= 256, "{}", size_of::<Transport>());
+}
+
+#[test]
 fn where_only_obfuscation_is_served_everything_else_is_skipped_in_silence() {
     let config = Arc::new(Config {
         plain: false,

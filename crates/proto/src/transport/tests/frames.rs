@@ -261,6 +261,26 @@ fn a_padded_quick_ack_is_one_with_any_padding_that_a_server_adds() {
 }
 
 #[test]
+fn what_a_server_says_beside_messages_stays_shorter_than_any_message_however_padded() {
+    for last in 0..=u8::MAX {
+        let mut rng = Told([&[0x55; 15][..], &[last]].concat().repeat(2));
+        let mut wire = Vec::new();
+        let mut server = answering(Framing::PaddedIntermediate);
+        server
+            .encode_quick_ack(0x8123_4567, &mut rng, &mut wire)
+            .unwrap();
+        server.encode_error(-404, &mut rng, &mut wire);
+        let config = client::Config::new(Framing::PaddedIntermediate);
+        let expected = vec![Understood::QuickAck(0x8123_4567), Understood::Error(-404)];
+        assert_eq!(
+            understand(&mut client(&config), &wire),
+            (expected, Ok(())),
+            "{last}"
+        );
+    }
+}
+
+#[test]
 fn a_client_ignores_a_zero_word_and_takes_a_bare_negative_word_in_full_for_an_error() {
     let mut intermediate = client(&client::Config::new(Framing::Intermediate));
     assert_eq!(
