@@ -1,5 +1,6 @@
 //! The session port of one process.
 
+use std::cell::Cell;
 use std::collections::VecDeque;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
@@ -128,11 +129,12 @@ impl Inner {
     ///
     /// `turn_of` is the link whose own task runs this: it drains afterwards, and need not be woken.
     fn run(self: &Arc<Self>, shard: usize, step: Step, now: Now, turn_of: Option<LinkId>) {
-        let mut outcome = Outcome::default();
-        // Most steps have no answers behind them: nothing is allocated for those.
-        let mut next = Some(step);
-        let mut answers = VecDeque::new();
-        while let Some(step) = next.take().or_else(|| answers.pop_front()) {
+        let Scratch {
+            mut steps,
+            mut outcome,
+        } = Scratch::borrow();
+        steps.push_back(step);
+        while let Some(step) = steps.pop_front() {
             if let Some(host) = self.shards.get(shard) {
                 host.handle(step, now, &mut outcome, self.settle(shard));
             }
@@ -147,7 +149,7 @@ impl Inner {
                     Effect::Ready { link } => self.links.ready(link, shard, Waking::Wake),
                     Effect::Call { id, call } => {
                         if let Some(reply) = self.call(shard, id, call) {
-                            answers.push_back(Step::answer(id, reply));
+                            steps.push_back(Step::answer(id, reply));
                         }
                     }
                     // Its task, if there was one, is among the cancelled ones.
@@ -155,6 +157,7 @@ impl Inner {
                 }
             }
         }
+        Scratch { steps, outcome }.give_back();
     }
 
     /// Asks the backend; returns an answer that is there at once.
@@ -205,6 +208,36 @@ impl Inner {
         usize::try_from(identity.0.0.cast_unsigned() % count).unwrap_or(0)
     }
 }
+
+/// Buffers of a thread, empty between runs: most runs make none of their own.
+#[derive(Default)]
+struct Scratch {
+    steps: VecDeque<Step>,
+    outcome: Outcome,
+}
+
+impl Scratch {
+    /// Takes this thread's buffers; fresh ones if a run of this thread has them, or the thread is ending.
+    fn borrow() -> Self {
+        SCRATCH.try_with(Cell::take).unwrap_or_default()
+    }
+
+    /// Leaves them to the next run, without the room that one great run has made.
+    fn give_back(mut self) {
+        self.steps.shrink_to(ITEMS_KEPT_MAX);
+        self.outcome.effects.shrink_to(ITEMS_KEPT_MAX);
+        self.outcome.cancelled.shrink_to(ITEMS_KEPT_MAX);
+        // A thread that is ending needs none.
+        let _ = SCRATCH.try_with(|scratch| scratch.set(self));
+    }
+}
+
+thread_local! {
+    static SCRATCH: Cell<Scratch> = Cell::default();
+}
+
+/// Items for which a thread's buffer keeps room.
+const ITEMS_KEPT_MAX: usize = 64;
 
 /// A call that a task answers. If the task ends without an answer, by a panic, the caller is told.
 struct Pending {
