@@ -1,114 +1,184 @@
-//! Heap that a server holds per idle authorised connection: socket, link, key and session, with one call behind it.
+//! Heap that a server holds per idle authorised connection: socket, link, key and session, one answered call behind it.
 //!
-//! Sketch: a task of some hundred bytes, the link's codec, one cached key (256 bytes), a session with its memory of
-//! what it received and has not had acknowledged, the tables' entries. Some 2 to 4 KiB, and no buffer.
+//! Sketch: a task with its link (some 700 bytes), one key with its facts (some 400), a session with the memory of what
+//! it has received (some 500), an entry in each of half a dozen tables. Some 2 KiB, and no buffer.
 //!
-//! The reference is a plain TCP echo that holds the smallest buffer it can: none while idle.
+//! Counted is what was asked of the allocator, by all threads. The client keeps a descriptor of each connection and
+//! nothing else; keys are there beforehand, and the store hands out a copy of each, as one on disk would. The peer is a
+//! tokio task that waits for its socket, without a buffer.
 
-#![allow(
-    clippy::indexing_slicing,
-    clippy::unwrap_used,
-    reason = "a benchmark may panic"
+#[expect(
+    dead_code,
+    reason = "shared with `heliogram bench`, which uses all of it"
 )]
-#![allow(unsafe_code, reason = "an allocator can't be written without")]
+#[path = "../src/bench/rig/mod.rs"]
+mod rig;
 
-mod support;
-
-use std::alloc::{GlobalAlloc, Layout, System};
+use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
-use std::sync::atomic::{AtomicIsize, Ordering};
-use std::time::Duration;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use heliogram_tl::Serialize;
-use heliogram_tl::api::help::GetConfig;
-use support::client::RawClient;
+use anyhow::{Context, bail};
+use bytes::Bytes;
+use heliogram_crypto::{AuthKey, AuthKeyId, SecretBytes};
+use heliogram_ports::memory::MemoryKeys;
+use heliogram_ports::{
+    AuthKeys, BoxFuture, FirstSalt, Inserted, KeyFacts, KeyKind, KeyRecord, Unavailable,
+};
+use heliogram_proto::ids::{Salt, Term};
+use heliogram_proto::session::client::Event;
+use peak_alloc::PeakAlloc;
+use rig::client::Connection;
+use rig::{Server, Store};
 use tokio::net::TcpListener;
 
 #[global_allocator]
-static ALLOCATOR: Counting = Counting;
+static HEAP: PeakAlloc = PeakAlloc;
 
-fn main() {
-    let runtime = tokio::runtime::Builder::new_multi_thread()
-        .worker_threads(2)
-        .enable_all()
-        .build()
-        .unwrap();
-    let server = runtime.block_on(async { support::start() });
-    let ours = grown_per_connection(|| {
-        let mut client = RawClient::connect(server.address, &server.key, None).unwrap();
-        assert!(client.call(&GetConfig.to_bytes()).is_ok());
-        client.frames.stream
-    });
-    let echo = runtime.block_on(start_echo());
-    let reference = grown_per_connection(|| TcpStream::connect(echo).unwrap());
-    println!("heap per idle authorised connection     {ours:10} bytes");
-    println!("  beside: a tokio task and its socket   {reference:10} bytes");
+fn main() -> anyhow::Result<()> {
+    let count = WARM_UP + CONNECTIONS;
+    let runtime = rig::runtime(1, "bench-peer")?;
+    let store = Copies(MemoryKeys::new());
+    let records = runtime.block_on(make_keys(&store, count))?;
+    let server = Server::start(1, Store::with(Arc::new(store)))?;
+    let address = server.listening.address;
+    let mut kept = Vec::with_capacity(2 * count);
+
+    eprintln!("{CONNECTIONS} connections, each with one call answered …");
+    let ours = growth_each(&records, REST, |record| {
+        kept.push(authorised(address, record)?);
+        Ok(())
+    })?;
+    let waiting = runtime.block_on(start_waiting())?;
+    let peer = growth_each(&records, REST / 10, |_| {
+        kept.push(TcpStream::connect(waiting)?);
+        Ok(())
+    })?;
+    println!();
+    println!(
+        "{:<52} {:>12} {:>12}  target",
+        "heap per idle connection, bytes", "heliogram", "bare task"
+    );
+    println!(
+        "{:<52} {ours:>12} {peer:>12}  <= 2048",
+        "authorised, session included"
+    );
+    Ok(())
 }
 
-/// Opens connections and lets them rest; the client's side keeps a descriptor of each and nothing else.
-fn grown_per_connection(connect: impl Fn() -> TcpStream) -> isize {
-    let mut kept = Vec::with_capacity(WARM_UP + CONNECTIONS);
-    for _ in 0..WARM_UP {
-        kept.push(connect());
-    }
-    std::thread::sleep(REST);
-    let before = LIVE_BYTES.load(Ordering::Relaxed);
-    for _ in 0..CONNECTIONS {
-        kept.push(connect());
-    }
-    std::thread::sleep(REST);
-    let grown = LIVE_BYTES.load(Ordering::Relaxed) - before;
-    grown / isize::try_from(CONNECTIONS).unwrap()
+/// Opens connections and lets them rest; returns the bytes by which the heap grew for each.
+fn growth_each(
+    records: &[KeyRecord],
+    rest: Duration,
+    mut open: impl FnMut(&KeyRecord) -> anyhow::Result<()>,
+) -> anyhow::Result<usize> {
+    let (warm_up, measured) = records.split_at(WARM_UP);
+    warm_up.iter().try_for_each(&mut open)?;
+    std::thread::sleep(rest);
+    let before = HEAP.current_usage();
+    measured.iter().try_for_each(&mut open)?;
+    std::thread::sleep(rest);
+    Ok(HEAP.current_usage().saturating_sub(before) / measured.len())
 }
 
-async fn start_echo() -> SocketAddr {
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let address = listener.local_addr().unwrap();
+/// Connects with a key, calls a method, and acknowledges the answer.
+fn authorised(address: SocketAddr, record: &KeyRecord) -> anyhow::Result<TcpStream> {
+    let salt = record.facts.first_salt.context("made with one")?.salt;
+    let (mut stream, mut talker) = Connection::open(address)?.into_talker(record.key.clone(), salt);
+    let mut out = Vec::new();
+    talker.call(Bytes::from_static(&[0x22; 52]), &mut out)?;
+    stream.write_all(&out)?;
+    let mut buffer = [0; 4096];
+    let mut is_answered = false;
+    while !is_answered {
+        let read = stream.read(&mut buffer)?;
+        let events = talker.receive(buffer.get_mut(..read).unwrap_or_default())?;
+        is_answered = events
+            .iter()
+            .any(|event| matches!(event, Event::Answer { .. }));
+        if read == 0 {
+            bail!("the server closed a connection");
+        }
+    }
+    out.clear();
+    // Carries the acknowledgement, too.
+    talker.ping(1, &mut out)?;
+    stream.write_all(&out)?;
+    if stream.read(&mut buffer)? == 0 {
+        bail!("the server closed a connection");
+    }
+    Ok(stream)
+}
+
+async fn make_keys(store: &Copies, count: usize) -> anyhow::Result<Vec<KeyRecord>> {
+    let mut rng = rig::rng()?;
+    let now_unix_s = SystemTime::now().duration_since(UNIX_EPOCH)?.as_secs();
+    let mut records = Vec::with_capacity(count);
+    for number in 0..count {
+        let key = AuthKey::new(*SecretBytes::<256>::random(&mut rng).expose());
+        let record = KeyRecord {
+            facts: KeyFacts {
+                id: key.id(),
+                kind: KeyKind::Permanent,
+                perm: None,
+                dc: Some(2),
+                first_salt: Some(FirstSalt {
+                    salt: Salt(i64::try_from(number)?),
+                    term: Term(1),
+                    since_unix_s: now_unix_s,
+                }),
+            },
+            key,
+            created_at_unix_s: now_unix_s,
+        };
+        store.insert(record.clone()).await?;
+        records.push(record);
+    }
+    Ok(records)
+}
+
+/// Keys in memory, of which every look-up makes a copy.
+struct Copies(MemoryKeys);
+
+impl AuthKeys for Copies {
+    fn find(&self, id: AuthKeyId) -> BoxFuture<'_, Result<Option<Arc<KeyRecord>>, Unavailable>> {
+        Box::pin(async move {
+            let copy = |record: Arc<KeyRecord>| {
+                Arc::new(KeyRecord {
+                    key: AuthKey::new(*record.key.expose()),
+                    ..KeyRecord::clone(&record)
+                })
+            };
+            Ok(self.0.find(id).await?.map(copy))
+        })
+    }
+
+    fn insert(&self, record: KeyRecord) -> BoxFuture<'_, Result<Inserted, Unavailable>> {
+        self.0.insert(record)
+    }
+
+    fn remove(&self, id: AuthKeyId) -> BoxFuture<'_, Result<bool, Unavailable>> {
+        self.0.remove(id)
+    }
+}
+
+/// Starts the peer: a task per connection that waits for something to read.
+async fn start_waiting() -> anyhow::Result<SocketAddr> {
+    let listener = TcpListener::bind("127.0.0.1:0").await?;
+    let address = listener.local_addr()?;
     tokio::spawn(async move {
-        loop {
-            let (stream, _) = listener.accept().await.unwrap();
-            tokio::spawn(async move {
-                let _ = stream.readable().await;
-            });
+        while let Ok((stream, _)) = listener.accept().await {
+            tokio::spawn(async move { stream.readable().await });
         }
     });
-    address
+    Ok(address)
 }
 
-/// The system's allocator, with a count of the bytes that are in use.
-struct Counting;
-
-static LIVE_BYTES: AtomicIsize = AtomicIsize::new(0);
-
-// SAFETY: every call goes to the system's allocator unchanged; counting allocates nothing.
-unsafe impl GlobalAlloc for Counting {
-    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        count(layout.size().cast_signed());
-        // SAFETY: the caller keeps the contract of `alloc`.
-        unsafe { System.alloc(layout) }
-    }
-
-    unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
-        count(-layout.size().cast_signed());
-        // SAFETY: `pointer` came from `System`, with this layout.
-        unsafe { System.dealloc(pointer, layout) }
-    }
-
-    unsafe fn realloc(&self, pointer: *mut u8, layout: Layout, new_size: usize) -> *mut u8 {
-        count(new_size.cast_signed() - layout.size().cast_signed());
-        // SAFETY: `pointer` came from `System`, with this layout.
-        unsafe { System.realloc(pointer, layout, new_size) }
-    }
-}
-
-fn count(bytes: isize) {
-    LIVE_BYTES.fetch_add(bytes, Ordering::Relaxed);
-}
-
-/// Tables that double have done so once or twice.
+/// Tables that double have done so by then.
 const WARM_UP: usize = 100;
 
 const CONNECTIONS: usize = 2_000;
 
-/// For the server to let go of what it does not need.
-const REST: Duration = Duration::from_secs(3);
+/// For the server to let go of what it does not need: sessions do so after ten seconds.
+const REST: Duration = Duration::from_secs(12);

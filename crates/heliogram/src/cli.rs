@@ -7,6 +7,7 @@ use std::process::ExitCode;
 use anyhow::Context;
 use clap::{Args, Parser, Subcommand};
 
+use crate::bench::{self, Benchmark};
 use crate::commands;
 use crate::config::{Config, DcId};
 
@@ -29,6 +30,7 @@ fn dispatch(cli: Cli) -> anyhow::Result<()> {
         Command::Config {
             command: ConfigCommand::Show(options),
         } => commands::config_show::run(&options.effective()?),
+        Command::Bench { benchmarks } => bench::run(&benchmarks),
     }
 }
 
@@ -59,6 +61,14 @@ enum Command {
     Config {
         #[command(subcommand)]
         command: ConfigCommand,
+    },
+    /// Measures this machine: a server in this process, beside a plain peer. Takes half a minute.
+    ///
+    /// What single messages cost is measured in the source tree by `cargo bench -p heliogram-crypto`, memory per
+    /// connection by `cargo bench -p heliogram --bench heap`.
+    Bench {
+        /// What to measure [default: all]
+        benchmarks: Vec<Benchmark>,
     },
 }
 

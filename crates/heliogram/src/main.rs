@@ -4,6 +4,7 @@ use std::process::ExitCode;
 
 mod admin;
 mod backend;
+mod bench;
 mod cli;
 mod commands;
 mod compose;
