@@ -371,7 +371,7 @@ impl Connection {
     async fn linger(&mut self) {
         let drained = async {
             if self.stream.shutdown().await.is_ok() {
-                let mut buffer = [0; 512];
+                let mut buffer = [0; 4096];
                 let mut bytes = 0;
                 while let Ok(read @ 1..) = self.stream.read(&mut buffer).await {
                     bytes += read;
@@ -421,7 +421,7 @@ const MAIL_ROUNDS_MAX: usize = 4;
 
 /// What the peer is still given to take the last bytes.
 const LINGER_MAX: Duration = Duration::from_secs(1);
-const LINGER_BYTES_MAX: usize = 64 << 10;
+const LINGER_BYTES_MAX: usize = 4 << 20;
 
 /// "Transport flood".
 const FLOOD: Option<i32> = Some(-429);

@@ -4,14 +4,15 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
+use heliogram_crypto::AuthKey;
 use heliogram_ports::memory::MemoryKeys;
 use heliogram_ports::{AuthKeys, BoxFuture, FromHost, Inserted, KeyRecord, Unavailable};
-use heliogram_proto::ids::AuthKeyId;
+use heliogram_proto::ids::{AuthKeyId, LinkId, MsgId, Salt, SeqNo, SessionId};
 use heliogram_tl::{Serialize, mtproto};
 use parking_lot::Mutex;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
-use tokio::time::{Instant, sleep};
+use tokio::time::{Instant, sleep, timeout};
 
 use crate::client::{Client, Event, PATIENCE, until_closed};
 use crate::server::{PANIC, Server};
@@ -114,23 +115,70 @@ async fn what_the_host_pushes_wakes_an_idle_connection_and_its_close_carries_the
 }
 
 #[tokio::test]
-async fn who_does_not_read_is_not_read_from_and_closed_in_the_end() {
+async fn who_does_not_read_is_not_read_from() {
+    let server = Server::start().await;
+    let mut client = Client::connect(server.address()).await;
+    let key = client.make_key().await.key;
+    let sealed = client.seal(&key, &[1; 500_000]);
+    let frame = client.frame(&sealed, false);
+    let mut sent = 0;
+    while timeout(LONG / 3, client.stream.write_all(&frame))
+        .await
+        .is_ok()
+    {
+        sent += 1;
+        assert!(sent < 200, "the server takes 100 MB and more");
+    }
+    assert!(server.sessions.seen().len() < sent);
+}
+
+#[tokio::test]
+async fn what_is_for_a_peer_that_does_not_read_waits_in_the_host() {
+    let server = Server::start().await;
+    let mut client = Client::connect(server.address()).await;
+    let key = client.make_key().await.key;
+    client.echo(&key, b"who am I").await;
+    let link = server.sessions.seen()[0].link;
+    for number in 0..100 {
+        server.sessions.push(link, seal(link, &key, number));
+        tokio::task::yield_now().await;
+    }
+    sleep(SHORT).await;
+    assert!(server.sessions.waiting() > 50);
+    for _ in 0..100 {
+        assert_eq!(client.message(&key).await.len(), 500_000);
+    }
+}
+
+#[tokio::test]
+async fn who_does_not_read_is_closed_in_the_end() {
     let server = Server::with(|config| config.backlog_age_max = SHORT * 2).await;
     let mut client = Client::connect(server.address()).await;
     let key = client.make_key().await.key;
     let sealed = client.seal(&key, &[1; 500_000]);
     let frame = client.frame(&sealed, false);
     let begin = Instant::now();
-    let mut sent = 0;
-    while let Ok(Ok(())) = tokio::time::timeout(PATIENCE, client.stream.write_all(&frame)).await {
-        sent += 1;
-        assert!(sent < 1000, "the server takes whatever comes");
-    }
+    while let Ok(Ok(())) = timeout(PATIENCE, client.stream.write_all(&frame)).await {}
     assert!(begin.elapsed() < PATIENCE);
-    assert!(
-        server.sessions.seen().len() < sent,
-        "it has stopped reading before it closed"
-    );
+    while server.sessions.links() > 0 {
+        sleep(Duration::from_millis(1)).await;
+    }
+}
+
+#[tokio::test]
+async fn a_code_is_followed_by_an_orderly_end_though_more_has_come() {
+    let server = Server::start().await;
+    let mut client = Client::connect(server.address()).await;
+    let mut bytes = b"\x04\0\0\0\x01\x02\x03\x04".to_vec();
+    bytes.resize(bytes.len() + 500_000, 0xee);
+    client.stream.write_all(&bytes).await.unwrap();
+    sleep(SHORT).await;
+    let mut answer = Vec::new();
+    let end = timeout(PATIENCE, client.stream.read_to_end(&mut answer))
+        .await
+        .unwrap();
+    assert!(end.is_ok(), "a reset may overtake the code");
+    assert_eq!(answer, b"\x04\0\0\0\x6c\xfe\xff\xff");
 }
 
 #[tokio::test]
@@ -166,7 +214,7 @@ async fn a_store_that_is_unavailable_closes_without_a_code_and_never_says_404() 
     *keys.mood.lock() = Mood::Unavailable;
 
     let mut client = Client::connect(server.address()).await;
-    let unknown = heliogram_crypto::AuthKey::new([8; 256]);
+    let unknown = AuthKey::new([8; 256]);
     let sealed = client.seal(&unknown, b"who am I");
     client.send(&sealed).await;
     assert_eq!(client.event().await, Event::Closed);
@@ -185,7 +233,7 @@ async fn a_store_that_says_nothing_closes_without_a_code_after_a_while() {
     *keys.mood.lock() = Mood::Silent;
     let begin = Instant::now();
     let mut client = Client::connect(server.address()).await;
-    let sealed = client.seal(&heliogram_crypto::AuthKey::new([8; 256]), b"who am I");
+    let sealed = client.seal(&AuthKey::new([8; 256]), b"who am I");
     client.send(&sealed).await;
     assert_eq!(client.event().await, Event::Closed);
     assert!(begin.elapsed() >= SHORT);
@@ -196,7 +244,7 @@ async fn connections_that_ask_for_one_key_at_once_ask_the_store_once() {
     let keys = Arc::new(Moody::default());
     let server = Server::with_keys(Arc::<Moody>::clone(&keys), |_| ()).await;
     *keys.mood.lock() = Mood::Slow;
-    let absent = heliogram_crypto::AuthKey::new([8; 256]);
+    let absent = AuthKey::new([8; 256]);
     let mut clients = Vec::new();
     for _ in 0..20 {
         let mut client = Client::connect(server.address()).await;
@@ -231,6 +279,19 @@ async fn a_temporary_key_is_refused_from_its_end_on() {
     client.send(&sealed).await;
     assert_eq!(client.event().await, Event::Error(-404));
     assert_eq!(client.event().await, Event::Closed);
+}
+
+/// Makes a large message for a client.
+fn seal(link: LinkId, key: &AuthKey, number: i64) -> FromHost {
+    FromHost::Seal {
+        link,
+        key: key.id(),
+        salt: Salt(1),
+        session_id: SessionId(2),
+        msg_id: MsgId(number * 4 + 1),
+        seqno: SeqNo(0),
+        body: vec![7; 500_000].into(),
+    }
 }
 
 /// Keys in memory, with moods.

@@ -127,6 +127,17 @@ impl Echo {
         self.inner.lock().unwrap().seen.clone()
     }
 
+    /// Returns how much waits to be drained.
+    pub(crate) fn waiting(&self) -> usize {
+        self.inner
+            .lock()
+            .unwrap()
+            .links
+            .values()
+            .map(|(_, outbox)| outbox.len())
+            .sum()
+    }
+
     /// Returns the number of links.
     pub(crate) fn links(&self) -> usize {
         self.inner.lock().unwrap().links.len()
