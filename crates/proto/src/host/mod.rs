@@ -15,6 +15,7 @@
 //!
 //! The caller owns locks and clocks: it shards hosts by identity, runs calls, wakes links that are [`Effect::Ready`].
 
+mod calls;
 mod identity;
 mod link;
 mod prepare;

@@ -1,30 +1,27 @@
-//! What happens to the sessions of a host: messages, answers, connections that end, time.
+//! What happens to the sessions of a host: messages, connections that end, time.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
 
 use core::time::Duration;
 
 use crate::cx::{Cx, Mono};
 use crate::envelope::Header;
+use crate::host::calls::Origin;
 use crate::host::identity::{Entry, Owned};
 use crate::host::link::{Link, Refusal};
-use crate::host::prepare::{PreparedAnswer, PreparedFrame};
+use crate::host::prepare::PreparedFrame;
 use crate::host::timers::{Timer, Timers};
 use crate::host::{CallId, Effect, Host};
-use crate::ids::{Identity, LinkId, MsgId, SessionId};
+use crate::ids::{Identity, LinkId, SessionId};
 use crate::limits::{
     QUEUED_MESSAGES_MAX, SESSION_IDLE_S_MAX, SESSIONS_PER_IDENTITY_MAX, SESSIONS_PER_LINK_MAX,
 };
-use crate::port::{Call, KeyFacts, KeyKind};
+use crate::port::KeyFacts;
 use crate::session::incoming::Contents;
-use crate::session::request::Request;
 use crate::session::salts::Salts;
-use crate::session::server::{self, Outcome, Turn, rpc_error};
+use crate::session::server::{Outcome, Turn};
 use crate::session::{BadMsg, msg_id};
 use crate::side::Server;
-
-use heliogram_tl::{api, peek_id};
 
 impl Host {
     pub(super) fn on_frame(&mut self, frame: PreparedFrame, cx: &mut Cx<'_, Effect>) {
@@ -71,8 +68,14 @@ impl Host {
             self.links.entry(link).or_default().quick_ack(token);
             self.make_ready(link, cx);
         }
+        let origin = Origin {
+            link,
+            key,
+            peer: frame.peer,
+            session_id: header.session_id,
+        };
         for effect in effects.drain(..) {
-            self.on_effect(effect, link, &key, frame.peer, header.session_id, cx);
+            self.on_effect(effect, origin, cx);
         }
         self.effects = effects;
         if outcome.is_err() {
@@ -196,128 +199,6 @@ impl Host {
         }
     }
 
-    fn on_effect(
-        &mut self,
-        effect: server::Effect,
-        link: LinkId,
-        key: &KeyFacts,
-        peer: core::net::SocketAddr,
-        session_id: SessionId,
-        cx: &mut Cx<'_, Effect>,
-    ) {
-        let identity = key.identity();
-        match effect {
-            server::Effect::Call { msg_id, request } => {
-                self.calls_running += 1;
-                if let Some(refusal) = self.on_call(msg_id, request, key, peer, session_id, cx)
-                    && let Some(entry) = self.entry(identity, session_id)
-                {
-                    let (code, name) = refusal;
-                    entry.session.reply(msg_id, rpc_error(code, name));
-                    self.calls_running -= 1;
-                }
-            }
-            server::Effect::Cancel { msg_id } => {
-                self.calls_running = self.calls_running.saturating_sub(1);
-                if let Some(entry) = self.entry(identity, session_id) {
-                    let incarnation = entry.session.unique_id();
-                    let id = CallId {
-                        identity,
-                        session_id,
-                        msg_id,
-                        incarnation,
-                    };
-                    cx.out.push(Effect::Cancel { id });
-                }
-            }
-            server::Effect::Destroy {
-                session_id: other,
-                asked_by,
-            } => {
-                let was_there = self.end_session(identity, other, cx);
-                if let Some(entry) = self.entry(identity, session_id) {
-                    entry.session.destroyed(other, was_there, asked_by);
-                }
-            }
-            server::Effect::DisconnectAfter { delay } => {
-                if let Some(state) = self.links.get_mut(&link) {
-                    let at = state.disconnect_after(delay, cx.now.mono);
-                    self.timers.arm_by(Timer::Link(link), &mut state.armed, at);
-                }
-            }
-        }
-    }
-
-    /// Hands a call out, unless it may not be made: then returns the `rpc_error`.
-    fn on_call(
-        &mut self,
-        msg_id: MsgId,
-        request: Request,
-        key: &KeyFacts,
-        peer: core::net::SocketAddr,
-        session_id: SessionId,
-        cx: &mut Cx<'_, Effect>,
-    ) -> Option<(i32, &'static str)> {
-        let identity = key.identity();
-        if let (Some(client), Some(allowed)) = (&request.client, &self.api_ids)
-            && !allowed.contains(&client.api_id)
-        {
-            return Some((400, "CONNECTION_API_ID_INVALID"));
-        }
-        let owned = self.identities.get_mut(&identity)?;
-        if let Some(client) = request.client {
-            owned.layer = request.layer.or(owned.layer);
-            if owned.client.as_deref() != Some(&*client) {
-                owned.client = Some(Arc::from(client));
-            }
-        }
-        if is_unbound(key) && !is_allowed_unbound(&request.query) {
-            return Some((401, "AUTH_KEY_PERM_EMPTY"));
-        }
-        let (layer, client) = (request.layer.or(owned.layer), owned.client.clone());
-        let incarnation = owned.session_mut(session_id)?.session.unique_id();
-        cx.out.push(Effect::Call {
-            id: CallId {
-                identity,
-                session_id,
-                msg_id,
-                incarnation,
-            },
-            call: Call {
-                identity,
-                key: *key,
-                session_id,
-                msg_id,
-                term: self.source.term(),
-                layer,
-                client,
-                peer,
-                without_updates: request.without_updates,
-                body: request.query,
-            },
-        });
-        None
-    }
-
-    pub(super) fn on_answer(
-        &mut self,
-        call: CallId,
-        answer: PreparedAnswer,
-        cx: &mut Cx<'_, Effect>,
-    ) {
-        // A session that ended meanwhile has cancelled its calls; the answer finds nobody.
-        let Some(entry) = self.entry(call.identity, call.session_id) else {
-            return;
-        };
-        if entry.session.unique_id() == call.incarnation
-            && entry.session.reply(call.msg_id, answer.result)
-        {
-            entry.touch(cx.now.mono);
-            self.calls_running = self.calls_running.saturating_sub(1);
-            self.settle(call.identity, call.session_id, cx);
-        }
-    }
-
     pub(super) fn on_detach(&mut self, link: LinkId, cx: &mut Cx<'_, Effect>) {
         let Some(mut state) = self.links.remove(&link) else {
             return;
@@ -365,7 +246,7 @@ impl Host {
     }
 
     /// Ends a session: its calls are cancelled, its connections live on. Returns whether it was there.
-    fn end_session(
+    pub(super) fn end_session(
         &mut self,
         identity: Identity,
         session_id: SessionId,
@@ -406,12 +287,21 @@ impl Host {
         true
     }
 
-    fn entry(&mut self, identity: Identity, session_id: SessionId) -> Option<&mut Entry> {
+    pub(super) fn entry(
+        &mut self,
+        identity: Identity,
+        session_id: SessionId,
+    ) -> Option<&mut Entry> {
         self.identities.get_mut(&identity)?.session_mut(session_id)
     }
 
     /// Says which links have something to drain, and arms the session's timer.
-    fn settle(&mut self, identity: Identity, session_id: SessionId, cx: &mut Cx<'_, Effect>) {
+    pub(super) fn settle(
+        &mut self,
+        identity: Identity,
+        session_id: SessionId,
+        cx: &mut Cx<'_, Effect>,
+    ) {
         let Self {
             identities,
             links,
@@ -465,21 +355,6 @@ impl Entry {
         self.is_alone()
             .then(|| self.last_used + Duration::from_secs(SESSION_IDLE_S_MAX))
     }
-}
-
-/// Tells whether a key is a temporary one that nobody has bound.
-fn is_unbound(key: &KeyFacts) -> bool {
-    matches!(key.kind, KeyKind::Temporary { .. }) && key.perm.is_none()
-}
-
-/// Tells whether a method may be called under an unbound temporary key.
-fn is_allowed_unbound(query: &[u8]) -> bool {
-    matches!(
-        peek_id(query),
-        Some(
-            api::auth::BindTempAuthKey::ID | api::help::GetConfig::ID | api::help::GetNearestDc::ID
-        )
-    )
 }
 
 /// The transport error that tells a client to forget its key.

@@ -5,8 +5,10 @@
 
 mod calls;
 mod envelopes;
+mod faults;
 mod limits;
 mod pair;
 mod refusals;
 mod service;
 mod support;
+mod talk;

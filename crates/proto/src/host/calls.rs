@@ -1,0 +1,171 @@
+//! Calls on their way from a session to the backend and back, and whatever else a session wants of its host.
+
+use core::net::SocketAddr;
+use std::sync::Arc;
+
+use heliogram_tl::{api, peek_id};
+
+use crate::cx::Cx;
+use crate::host::prepare::PreparedAnswer;
+use crate::host::timers::Timer;
+use crate::host::{CallId, Effect, Host};
+use crate::ids::{LinkId, MsgId, SessionId};
+use crate::port::{Call, KeyFacts, KeyKind};
+use crate::session::request::Request;
+use crate::session::server::{self, rpc_error};
+
+/// Where a message came from.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Origin {
+    pub(super) link: LinkId,
+    pub(super) key: KeyFacts,
+    pub(super) peer: SocketAddr,
+    pub(super) session_id: SessionId,
+}
+
+impl Host {
+    /// Does what a session wants done.
+    pub(super) fn on_effect(
+        &mut self,
+        effect: server::Effect,
+        origin: Origin,
+        cx: &mut Cx<'_, Effect>,
+    ) {
+        let Origin {
+            link,
+            key,
+            session_id,
+            ..
+        } = origin;
+        let identity = key.identity();
+        match effect {
+            server::Effect::Call { msg_id, request } => {
+                self.calls_running += 1;
+                if let Some(refusal) = self.on_call(msg_id, request, origin, cx)
+                    && let Some(entry) = self.entry(identity, session_id)
+                {
+                    let (code, name) = refusal;
+                    entry.session.reply(msg_id, rpc_error(code, name));
+                    self.calls_running -= 1;
+                }
+            }
+            server::Effect::Cancel { msg_id } => {
+                self.calls_running = self.calls_running.saturating_sub(1);
+                if let Some(entry) = self.entry(identity, session_id) {
+                    let incarnation = entry.session.unique_id();
+                    let id = CallId {
+                        identity,
+                        session_id,
+                        msg_id,
+                        incarnation,
+                    };
+                    cx.out.push(Effect::Cancel { id });
+                }
+            }
+            server::Effect::Destroy {
+                session_id: other,
+                asked_by,
+            } => {
+                let was_there = self.end_session(identity, other, cx);
+                if let Some(entry) = self.entry(identity, session_id) {
+                    entry.session.destroyed(other, was_there, asked_by);
+                }
+            }
+            server::Effect::DisconnectAfter { delay } => {
+                if let Some(state) = self.links.get_mut(&link) {
+                    let at = state.disconnect_after(delay, cx.now.mono);
+                    self.timers.arm_by(Timer::Link(link), &mut state.armed, at);
+                }
+            }
+        }
+    }
+
+    /// Hands a call out, unless it may not be made: then returns the `rpc_error`.
+    fn on_call(
+        &mut self,
+        msg_id: MsgId,
+        request: Request,
+        origin: Origin,
+        cx: &mut Cx<'_, Effect>,
+    ) -> Option<(i32, &'static str)> {
+        let Origin {
+            key,
+            peer,
+            session_id,
+            ..
+        } = origin;
+        let identity = key.identity();
+        if let (Some(client), Some(allowed)) = (&request.client, &self.api_ids)
+            && !allowed.contains(&client.api_id)
+        {
+            return Some((400, "CONNECTION_API_ID_INVALID"));
+        }
+        let owned = self.identities.get_mut(&identity)?;
+        if let Some(client) = request.client {
+            owned.layer = request.layer.or(owned.layer);
+            if owned.client.as_deref() != Some(&*client) {
+                owned.client = Some(Arc::from(client));
+            }
+        }
+        if is_unbound(&key) && !is_allowed_unbound(&request.query) {
+            return Some((401, "AUTH_KEY_PERM_EMPTY"));
+        }
+        let (layer, client) = (request.layer.or(owned.layer), owned.client.clone());
+        let incarnation = owned.session_mut(session_id)?.session.unique_id();
+        cx.out.push(Effect::Call {
+            id: CallId {
+                identity,
+                session_id,
+                msg_id,
+                incarnation,
+            },
+            call: Call {
+                identity,
+                key,
+                session_id,
+                msg_id,
+                term: self.source.term(),
+                layer,
+                client,
+                peer,
+                without_updates: request.without_updates,
+                body: request.query,
+            },
+        });
+        None
+    }
+
+    pub(super) fn on_answer(
+        &mut self,
+        call: CallId,
+        answer: PreparedAnswer,
+        cx: &mut Cx<'_, Effect>,
+    ) {
+        // A session that ended meanwhile has cancelled its calls; the answer finds nobody.
+        let Some(entry) = self.entry(call.identity, call.session_id) else {
+            return;
+        };
+        if entry.session.unique_id() == call.incarnation
+            && entry.session.reply(call.msg_id, answer.result)
+        {
+            entry.touch(cx.now.mono);
+            self.calls_running = self.calls_running.saturating_sub(1);
+            self.settle(call.identity, call.session_id, cx);
+        }
+    }
+}
+
+/// Tells whether a key is a temporary one that nobody has bound.
+fn is_unbound(key: &KeyFacts) -> bool {
+    matches!(key.kind, KeyKind::Temporary { .. }) && key.perm.is_none()
+}
+
+/// Tells whether a method may be called under an unbound temporary key.
+fn is_allowed_unbound(query: &[u8]) -> bool {
+    matches!(
+        peek_id(query),
+        Some(
+            api::auth::BindTempAuthKey::ID | api::help::GetConfig::ID | api::help::GetNearestDc::ID
+        )
+    )
+}
