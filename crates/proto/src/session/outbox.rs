@@ -516,3 +516,28 @@ const UNKNOWN: MsgId = MsgId(-1);
 const CONTAINER_HEADER_BYTES: usize = 8;
 const MESSAGE_HEADER_BYTES: usize = 16;
 const MASK_31: u32 = 0x7fff_ffff;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sequence_numbers_are_given_as_the_vectors_say() {
+        let path = concat!(
+            env!("CARGO_MANIFEST_DIR"),
+            "/../../testdata/vectors/msg_id_seqno.json"
+        );
+        let vectors: serde_json::Value =
+            serde_json::from_slice(&std::fs::read(path).unwrap()).unwrap();
+        let mut outbox = Outbox::default();
+        for case in vectors["seqno_sequence"].as_array().unwrap() {
+            let seqno = outbox.seqno(case["content_related"].as_bool().unwrap());
+            assert_eq!(
+                Some(i64::from(seqno.0)),
+                case["seqno"].as_i64(),
+                "{}",
+                case["message"]
+            );
+        }
+    }
+}

@@ -9,7 +9,7 @@ use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::{Rng, SeedableRng};
 
 use crate::pair::Pair;
-use crate::support::World;
+use crate::support::{METHOD, World, hex, vectors};
 
 #[test]
 fn a_thousand_random_faults_lose_and_double_nothing() {
@@ -135,6 +135,49 @@ fn when_the_host_crashes_every_call_is_answered_and_only_unanswered_ones_run_twi
                 times == 1 || may_double.contains(token),
                 "{token} ran {times} times"
             );
+        }
+    }
+}
+
+#[test]
+fn hostile_bodies_are_refused_or_answered_and_break_nothing() {
+    let vectors = vectors("tl_service");
+    let samples = vectors["samples"].as_array().unwrap();
+    let samples: Vec<_> = samples
+        .iter()
+        .map(|it| hex(it["hex"].as_str().unwrap()))
+        .collect();
+    let mut dice = ChaCha8Rng::seed_from_u64(5);
+    let mut below = |end: usize| usize::try_from(dice.next_u32()).unwrap() % end;
+    for _ in 0..3000 {
+        let mut world = World::new();
+        world.send_bytes(true, METHOD.to_vec());
+        world.received();
+        // A sound object, cut, lengthened or with some of its bytes changed; perhaps in a container, perhaps wrapped.
+        let mut body = samples[below(samples.len())].clone();
+        body.resize(below(body.len() / 4 + 4) * 4, 0xff);
+        for _ in 0..below(4) {
+            if !body.is_empty() {
+                let at = below(body.len());
+                body[at] = u8::try_from(below(256)).unwrap();
+            }
+        }
+        if below(3) == 0 {
+            let mut wrapped = 0xbf94_59b7_u32.to_le_bytes().to_vec();
+            wrapped.append(&mut body);
+            body = wrapped;
+        }
+        if below(3) == 0 {
+            let (id, seqno) = (world.client_id(), world.seqno(below(2) == 0));
+            body = crate::support::container(&[(id, seqno, body)]);
+        }
+        world.send_bytes(below(2) == 0, body);
+        world.received();
+        world.pass_s(2);
+        world.received();
+        if world.closed.is_empty() {
+            world.send_bytes(true, crate::support::ping(1));
+            assert!(!world.received().is_empty(), "the session goes on");
         }
     }
 }
