@@ -4,7 +4,7 @@ use bytes::Bytes;
 use heliogram_proto::host::Input;
 use heliogram_proto::ids::{LinkId, MsgId, SeqNo, SessionId};
 use heliogram_proto::port::Reply;
-use heliogram_tl::mtproto as tl;
+use heliogram_tl::{Serialize, api, gzip, mtproto as tl};
 
 use crate::support::{LINK, METHOD, Rules, World, client_id_at, ping, refusal};
 
@@ -299,4 +299,91 @@ fn a_session_that_is_made_anew_goes_on_with_higher_ids_even_within_one_instant()
         before.iter().max() < after.iter().min(),
         "{before:?}, then {after:?}"
     );
+}
+
+#[test]
+fn a_frame_unpacks_to_16_mib_and_not_to_four_bytes_more() {
+    for (extra, good) in [(0, true), (4, false)] {
+        let mut body = METHOD.to_vec();
+        body.resize((16 << 20) + extra, 0);
+        let mut world = World::new();
+        world.send(
+            true,
+            &tl::GzipPacked {
+                packed_data: &gzip::pack(&body),
+            },
+        );
+        assert_eq!(world.calls.len(), usize::from(good), "{extra} bytes more");
+    }
+}
+
+#[test]
+fn all_packed_messages_of_a_container_share_the_16_mib() {
+    let mut body = METHOD.to_vec();
+    body.resize(6 << 20, 0);
+    let packed = tl::GzipPacked {
+        packed_data: &gzip::pack(&body),
+    }
+    .to_bytes();
+    let mut world = World::new();
+    let mut message = || (world.client_id(), world.seqno(true), packed.clone());
+    let messages = [message(), message(), message()];
+    world.send_bytes(false, crate::support::container(&messages));
+    assert_eq!(world.calls.len(), 2, "twice 6 MiB fit, the third does not");
+}
+
+#[test]
+fn strings_of_init_connection_are_kept_up_to_256_bytes() {
+    for (len, kept) in [(256, 256), (257, 256)] {
+        let text = vec![b'a'; len];
+        let mut world = World::new();
+        let query = &METHOD;
+        world.send(
+            true,
+            &api::InitConnection {
+                device_model: &text,
+                query,
+                ..Default::default()
+            },
+        );
+        let client = world.calls[0].1.client.clone().unwrap();
+        assert_eq!(client.device_model.len(), kept);
+    }
+}
+
+#[test]
+fn an_answer_is_kept_for_600_s_and_some_minutes_more_at_most() {
+    for (age_s, kept) in [(600, true), (1000, false)] {
+        let mut world = World::new();
+        world.send_bytes(true, METHOD.to_vec());
+        world.answer_next(&METHOD);
+        let answer = world.answers();
+        world.pass_s(age_s);
+        world.send(
+            false,
+            &tl::MsgResendReq {
+                msg_ids: (&[answer[0].msg_id.0]).into(),
+            },
+        );
+        assert_eq!(world.received() == answer, kept, "after {age_s} s");
+    }
+}
+
+#[test]
+fn calls_are_refused_while_16_mib_wait_for_the_connection() {
+    let mut world = World::new();
+    for waiting_mib in 0..=16 {
+        world.send_bytes(true, METHOD.to_vec());
+        assert_eq!(
+            world.calls.len(),
+            usize::from(waiting_mib < 16),
+            "{waiting_mib} MiB wait"
+        );
+        if let Some((id, _)) = world.calls.pop() {
+            world.answer(id, Reply::Result(Bytes::from(vec![0x5a; 1 << 20])));
+        }
+    }
+    world.received();
+    world.send_bytes(true, METHOD.to_vec());
+    assert_eq!(world.calls.len(), 1, "nothing waits any more");
 }
