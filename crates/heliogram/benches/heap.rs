@@ -31,6 +31,7 @@ use heliogram_proto::session::client::Event;
 use peak_alloc::PeakAlloc;
 use rig::client::Connection;
 use rig::{Server, Store};
+use tokio::io::AsyncReadExt;
 use tokio::net::TcpListener;
 
 #[global_allocator]
@@ -45,14 +46,14 @@ fn main() -> anyhow::Result<()> {
     let address = server.listening.address;
     let mut kept = Vec::with_capacity(2 * count);
 
-    eprintln!("{CONNECTIONS} connections, each with one call answered …");
-    let ours = growth_each(&records, REST, |record| {
-        kept.push(authorised(address, record)?);
+    eprintln!("{CONNECTIONS} connections of each kind; sessions settle for {SETTLE_S} s …");
+    let waiting = runtime.block_on(start_waiting())?;
+    let peer = growth_each(&records, PAUSE, |_| {
+        kept.push(TcpStream::connect(waiting)?);
         Ok(())
     })?;
-    let waiting = runtime.block_on(start_waiting())?;
-    let peer = growth_each(&records, REST / 10, |_| {
-        kept.push(TcpStream::connect(waiting)?);
+    let ours = growth_each(&records, Duration::from_secs(SETTLE_S), |record| {
+        kept.push(authorised(address, record)?);
         Ok(())
     })?;
     println!();
@@ -75,7 +76,7 @@ fn growth_each(
 ) -> anyhow::Result<usize> {
     let (warm_up, measured) = records.split_at(WARM_UP);
     warm_up.iter().try_for_each(&mut open)?;
-    std::thread::sleep(rest);
+    std::thread::sleep(PAUSE);
     let before = HEAP.current_usage();
     measured.iter().try_for_each(&mut open)?;
     std::thread::sleep(rest);
@@ -168,17 +169,21 @@ async fn start_waiting() -> anyhow::Result<SocketAddr> {
     let listener = TcpListener::bind("127.0.0.1:0").await?;
     let address = listener.local_addr()?;
     tokio::spawn(async move {
-        while let Ok((stream, _)) = listener.accept().await {
-            tokio::spawn(async move { stream.readable().await });
+        while let Ok((mut stream, _)) = listener.accept().await {
+            tokio::spawn(async move { stream.read_u8().await });
         }
     });
     Ok(address)
 }
 
-/// Tables that double have done so by then.
-const WARM_UP: usize = 100;
+/// Opens what is opened once, and few enough not to matter when they settle later than they are counted.
+const WARM_UP: usize = 20;
 
 const CONNECTIONS: usize = 2_000;
 
-/// For the server to let go of what it does not need: sessions do so after ten seconds.
-const REST: Duration = Duration::from_secs(12);
+/// For tasks to begin and to end.
+const PAUSE: Duration = Duration::from_secs(1);
+
+/// Seconds after which every session has given back the room that it does not need: ten quiet ones, by a timer that
+/// may have been set for up to ten before.
+const SETTLE_S: u64 = 22;

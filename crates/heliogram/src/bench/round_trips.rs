@@ -5,7 +5,8 @@
 //! than 0.75 of the echo); with 16 in flight they are shared, and the cryptography is (1 us, so 0.30 of the echo). A
 //! call is a ping that also passes the backend, and whose answer is kept until it is acknowledged.
 //!
-//! Server and echo have one thread each, the clients another, the same for both. Requests are sealed before the clock
+//! Server and echo have one thread each, the clients another, the same for both; that one never sleeps, or who is
+//! slower than its clients would pay for waking them at every answer. Requests are sealed before the clock
 //! starts and answers opened after it has stopped, so what is measured is the server; every request must have got its
 //! answer. Rounds of the two alternate; the figures are medians.
 
@@ -19,7 +20,7 @@ use heliogram_proto::session::client::Event;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::runtime::Runtime;
-use tokio::task::JoinSet;
+use tokio::task::{JoinSet, yield_now};
 use tokio::time::timeout;
 
 use super::rig::client::{Connection, Talker};
@@ -193,9 +194,15 @@ impl Peers {
             let task = converse(kind, in_flight, stream, received, requests);
             tasks.spawn_on(patiently(task), runtime.handle());
         }
+        let spinning = runtime.spawn(async {
+            loop {
+                yield_now().await;
+            }
+        });
         let (before, start) = (cpu::of_threads(is_servers), Instant::now());
         let ended = runtime.block_on(tasks.join_all());
         let (elapsed, spent) = (start.elapsed(), cpu::since(before, is_servers));
+        spinning.abort();
         self.streams = ended.into_iter().collect::<anyhow::Result<_>>()?;
         let count = f64::from(u32::try_from(CONNECTIONS * PER_CONNECTION)?);
         self.rates.push(count / elapsed.as_secs_f64());
