@@ -171,6 +171,9 @@ pub const DISCONNECT_DELAY_S_MAX: i32 = 600;
 /// Calls of one session that run at the same time.
 pub const CALLS_RUNNING_MAX: usize = 1024;
 
+/// Bytes of the calls of one session that run at the same time: two that unpack to as much as a frame may.
+pub const CALLS_BYTES_MAX: usize = 2 * UNPACKED_BYTES_MAX;
+
 /// Bytes that wait in one session for its connections; beyond it calls are refused.
 pub const QUEUED_BYTES_MAX: usize = 16 << 20;
 

@@ -41,12 +41,12 @@ impl Host {
         match effect {
             server::Effect::Call { msg_id, request } => {
                 self.calls_running += 1;
-                if let Some(refusal) = self.on_call(msg_id, request, origin, cx)
+                // One that its own container has dropped is no longer there to be answered, and counted by `Cancel`.
+                if let Some((code, name)) = self.on_call(msg_id, request, origin, cx)
                     && let Some(entry) = self.entry(identity, session_id)
+                    && entry.session.reply(msg_id, rpc_error(code, name))
                 {
-                    let (code, name) = refusal;
-                    entry.session.reply(msg_id, rpc_error(code, name));
-                    self.calls_running -= 1;
+                    self.calls_running = self.calls_running.saturating_sub(1);
                 }
             }
             server::Effect::Cancel { msg_id } => {

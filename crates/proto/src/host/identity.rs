@@ -67,11 +67,16 @@ impl Owned {
         self.sessions.iter_mut().find(|it| it.session.id() == id)
     }
 
-    /// Makes a session.
-    pub(super) fn insert(&mut self, id: SessionId, unique_id: i64, now: Mono) {
+    /// Returns the highest identifier that a session with this id may have received before it ended.
+    pub(super) fn floor(&self, id: SessionId, now: Mono) -> MsgId {
         let same = |it: &&Ended| it.until > now && it.session_id.is_none_or(|ended| ended == id);
         let floor = self.ended.iter().filter(same).map(|it| it.floor).max();
-        let floor = floor.unwrap_or(MsgId(i64::MIN));
+        floor.unwrap_or(NO_FLOOR)
+    }
+
+    /// Makes a session.
+    pub(super) fn insert(&mut self, id: SessionId, unique_id: i64, now: Mono) {
+        let floor = self.floor(id, now);
         // Most identities have one session: room for four would be wasted on them.
         self.sessions.reserve_exact(1);
         self.sessions.push(Entry {
@@ -89,7 +94,8 @@ impl Owned {
         let entry = self.sessions.swap_remove(at);
         self.ended
             .retain(|it| it.until > now && it.session_id != Some(id));
-        let until = now + Duration::from_secs(RECEIVED_ID_AGE_S);
+        // One more: the ages of identifiers are compared in whole seconds.
+        let until = now + Duration::from_secs(RECEIVED_ID_AGE_S + 1);
         let floor = entry.session.floor();
         self.ended.push(Ended {
             session_id: Some(id),
@@ -251,3 +257,6 @@ impl Entry {
         }
     }
 }
+
+/// Below every identifier.
+pub(super) const NO_FLOOR: MsgId = MsgId(i64::MIN);

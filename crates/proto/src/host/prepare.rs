@@ -59,18 +59,28 @@ pub struct PreparedAnswer {
 }
 
 impl PreparedAnswer {
-    /// Packs a large result if that makes it smaller. Takes time with the size of the result; needs no lock.
+    /// Packs a large result if that makes it smaller. What can't be an object becomes an `rpc_error`: a backend is not
+    /// believed. Takes time with the size of the result; needs no lock.
     #[must_use]
     pub fn new(reply: Reply) -> Self {
         match reply {
             Reply::Error(error) => Self {
                 result: rpc_error(error.code, &error.message),
             },
+            // Sealed, it would take the whole batch with it.
+            Reply::Result(result) if !is_object(&result) => Self {
+                result: rpc_error(500, "RPC_CALL_FAIL"),
+            },
             Reply::Result(result) => Self {
                 result: pack(&result).unwrap_or(result),
             },
         }
     }
+}
+
+/// Tells whether bytes have the length of an object: whole words, a constructor at least.
+const fn is_object(bytes: &[u8]) -> bool {
+    !bytes.is_empty() && bytes.len().is_multiple_of(4)
 }
 
 /// Packs an object; `None` if that is not worth it.

@@ -7,7 +7,7 @@ use core::time::Duration;
 use crate::cx::{Cx, Mono};
 use crate::envelope::Header;
 use crate::host::calls::Origin;
-use crate::host::identity::{Entry, Owned};
+use crate::host::identity::{Entry, NO_FLOOR, Owned};
 use crate::host::link::{Link, Refusal};
 use crate::host::prepare::PreparedFrame;
 use crate::host::timers::{Timer, Timers};
@@ -38,7 +38,7 @@ impl Host {
             return self.refuse(error, link, &key, &header, cx);
         }
         self.ensure_session(identity, header.session_id, cx);
-        self.tie(identity, header.session_id, link, &key);
+        self.tie(identity, header.session_id, link, &key, cx);
 
         let mut effects = core::mem::take(&mut self.effects);
         let Some(owned) = self.identities.get_mut(&identity) else {
@@ -96,21 +96,24 @@ impl Host {
         msg_id::check_low_bits::<Server>(header.msg_id)?;
         msg_id::check_age(header.msg_id, now_s)?;
         let (identity, source) = (key.identity(), &self.source);
-        let owned = self.identities.get_mut(&identity);
-        let has_session;
-        let salts = match owned {
+        let session_id = header.session_id;
+        let (salts, has_session, floor) = match self.identities.get_mut(&identity) {
             Some(owned) => {
                 owned.salts.refresh(source, now_s);
-                has_session = owned.session_mut(header.session_id).is_some();
-                owned.salts
+                let has_session = owned.session_mut(session_id).is_some();
+                (
+                    owned.salts,
+                    has_session,
+                    owned.floor(session_id, cx.now.mono),
+                )
             }
-            None => {
-                has_session = false;
-                Salts::new(identity, source, now_s)
-            }
+            None => (Salts::new(identity, source, now_s), false, NO_FLOOR),
         };
         if !salts.accept(header.salt, key, source, now_s) {
             return Err(BadMsg::Salt);
+        }
+        if !has_session && header.msg_id <= floor {
+            return Err(BadMsg::IdForgotten);
         }
         if !has_session && matches!(contents, Contents::Undecodable) {
             return Err(BadMsg::Container);
@@ -135,7 +138,7 @@ impl Host {
             None => Salts::new(identity, &self.source, cx.now.unix.seconds()).current(),
         };
         if owned.is_some_and(|owned| owned.session_mut(session_id).is_some()) {
-            self.tie(identity, session_id, link, key);
+            self.tie(identity, session_id, link, key, cx);
             if let Some(entry) = self.entry(identity, session_id) {
                 entry.session.refuse_outer(error, header, salt, link);
             }
@@ -177,7 +180,14 @@ impl Host {
     }
 
     /// Ties a session and a link to each other, within the limits of both.
-    fn tie(&mut self, identity: Identity, session_id: SessionId, link: LinkId, key: &KeyFacts) {
+    fn tie(
+        &mut self,
+        identity: Identity,
+        session_id: SessionId,
+        link: LinkId,
+        key: &KeyFacts,
+        cx: &mut Cx<'_, Effect>,
+    ) {
         let Some(entry) = self.entry(identity, session_id) else {
             return;
         };
@@ -193,10 +203,23 @@ impl Host {
         sessions.push((identity, session_id));
         if sessions.len() > SESSIONS_PER_LINK_MAX {
             let (identity, session_id) = sessions.remove(0);
-            if let Some(entry) = self.entry(identity, session_id) {
-                entry.detach(link);
-            }
+            self.untie(identity, session_id, link, cx);
         }
+    }
+
+    /// Takes a link from a session. One that is left alone ends in time.
+    fn untie(
+        &mut self,
+        identity: Identity,
+        session_id: SessionId,
+        link: LinkId,
+        cx: &mut Cx<'_, Effect>,
+    ) {
+        if let Some(entry) = self.entry(identity, session_id) {
+            entry.detach(link);
+            entry.last_used = cx.now.mono;
+        }
+        self.settle(identity, session_id, cx);
     }
 
     pub(super) fn on_detach(&mut self, link: LinkId, cx: &mut Cx<'_, Effect>) {
@@ -205,11 +228,7 @@ impl Host {
         };
         self.timers.disarm(Timer::Link(link), &mut state.armed);
         for (identity, session_id) in state.sessions {
-            if let Some(entry) = self.entry(identity, session_id) {
-                entry.detach(link);
-                entry.last_used = cx.now.mono;
-            }
-            self.settle(identity, session_id, cx);
+            self.untie(identity, session_id, link, cx);
         }
     }
 
@@ -330,10 +349,11 @@ fn tell_links(
         let Some(state) = links.get_mut(&link) else {
             continue;
         };
-        if is_flooded {
+        // A link that is not told yet may still drain what waits.
+        if is_flooded && state.is_ready {
             state.close(None);
         }
-        if !state.is_ready && (is_flooded || entry.wants(link, now)) {
+        if !state.is_ready && entry.wants(link, now) {
             state.is_ready = true;
             cx.out.push(Effect::Ready { link });
         }

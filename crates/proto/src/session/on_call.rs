@@ -5,7 +5,7 @@ use core::time::Duration;
 use bytes::Bytes;
 
 use crate::ids::{LinkId, MsgId};
-use crate::limits::{ACK_DELAY_MS_SERVER, CALLS_RUNNING_MAX, QUEUED_BYTES_MAX};
+use crate::limits::{ACK_DELAY_MS_SERVER, CALLS_BYTES_MAX, CALLS_RUNNING_MAX, QUEUED_BYTES_MAX};
 use crate::session::content::Content;
 use crate::session::request::Request;
 use crate::session::server::{Effect, Running};
@@ -14,14 +14,18 @@ use crate::side::Server;
 
 impl Session<Server> {
     pub(super) fn on_request(&mut self, request: Request, it: Received, out: &mut Vec<Effect>) {
+        let calls_bytes = self.state.calls_bytes + request.query.len();
         if self.state.calls.len() >= CALLS_RUNNING_MAX
+            || calls_bytes > CALLS_BYTES_MAX
             || self.outbox.queued_bytes() >= QUEUED_BYTES_MAX
         {
             self.answer_error(it.msg_id, Some(it.link), 420, "FLOOD_WAIT_1");
             return;
         }
+        self.state.calls_bytes = calls_bytes;
         let running = Running {
             msg_id: it.msg_id,
+            bytes: request.query.len(),
             link: Some(it.link),
             since: it.now.mono,
             acked: false,
@@ -72,11 +76,12 @@ impl Session<Server> {
             calls.pop_front()
         } else {
             calls.remove(at)
-        };
+        }?;
+        self.state.calls_bytes = self.state.calls_bytes.saturating_sub(call.bytes);
         if calls.is_empty() {
             self.state.calls_due = None;
         }
-        call
+        Some(call)
     }
 
     pub(super) fn position_of(&self, id: MsgId) -> Option<usize> {

@@ -39,6 +39,8 @@ pub struct State {
     first: Option<MsgId>,
     /// Ordered by identifier.
     pub(super) calls: VecDeque<Running>,
+    /// Of all of `calls`.
+    pub(super) calls_bytes: usize,
     /// When to look for calls that have run for long without an acknowledgement.
     pub(super) calls_due: Option<Mono>,
 }
@@ -47,6 +49,8 @@ pub struct State {
 #[derive(Debug)]
 pub(super) struct Running {
     pub(super) msg_id: MsgId,
+    /// Of its query, which the backend may hold until it answers.
+    pub(super) bytes: usize,
     /// Where it came from, while that is there.
     pub(super) link: Option<LinkId>,
     pub(super) since: Mono,
@@ -96,6 +100,7 @@ impl Session<Server> {
             unique_id,
             first: None,
             calls: VecDeque::new(),
+            calls_bytes: 0,
             calls_due: None,
         };
         Self::with_state(id, floor, state)
@@ -174,6 +179,8 @@ impl Session<Server> {
         let new = items.iter().map(|item| item.msg_id);
         let lowest = new.filter(|&id| self.inbox.known(id) == Known::New).min();
         self.announce(lowest.unwrap_or(it.msg_id), it, turn.salts.current());
+        // First, so that a captured copy doesn't go on where this one breaks off.
+        self.inbox.insert(it.msg_id, it.seqno);
         for item in items {
             let inner = Received {
                 msg_id: item.msg_id,
@@ -187,7 +194,6 @@ impl Session<Server> {
             }
             self.on_message(item.object, inner, turn)?;
         }
-        self.inbox.insert(it.msg_id, it.seqno);
         Ok(Outcome::Accepted)
     }
 

@@ -489,6 +489,43 @@ fn a_packed_container_is_refused_with_64() {
 }
 
 #[test]
+fn a_refused_call_whose_answer_is_dropped_at_once_counts_no_other_call_as_ended() {
+    let mut config = Config::new(Term(1), SecretBytes::new([7; 32]));
+    config.api_ids = Some(vec![4]);
+    let mut world = World::with_config(config);
+    world.send_bytes(true, METHOD.to_vec());
+    let (id, seqno) = (world.client_id(), world.seqno(true));
+    let init = api::InitConnection {
+        api_id: 5,
+        query: &METHOD,
+        ..Default::default()
+    };
+    let drop = tl::RpcDropAnswer { req_msg_id: id.0 };
+    let (drop_id, drop_seqno) = (world.client_id(), world.seqno(true));
+    let both = [
+        (id, seqno, init.to_bytes()),
+        (drop_id, drop_seqno, drop.to_bytes()),
+    ];
+    world.send_bytes(false, container(&both));
+    assert_eq!((world.calls.len(), world.host.calls_running()), (1, 1));
+}
+
+#[test]
+fn a_result_that_is_no_object_becomes_an_rpc_error() {
+    for (result, good) in [(&b"1234"[..], true), (b"12345", false), (b"", false)] {
+        let mut world = World::new();
+        world.send_bytes(true, METHOD.to_vec());
+        world.answer_next(result);
+        let sent = world.answers();
+        if good {
+            assert_eq!(results(&sent)[0].1, result);
+        } else {
+            assert_eq!(error(&sent), (500, "RPC_CALL_FAIL".to_owned()));
+        }
+    }
+}
+
+#[test]
 fn rpc_drop_answer_stops_a_running_call() {
     let mut world = World::new();
     let id = world.send_bytes(true, METHOD.to_vec());

@@ -222,6 +222,71 @@ fn a_link_that_is_never_drained_is_closed_when_8192_messages_wait() {
 }
 
 #[test]
+fn a_session_that_flooded_one_link_goes_on_with_the_next() {
+    let mut world = World::new();
+    for _ in 0..8194 {
+        world.send_bytes(false, ping(1));
+    }
+    world.received();
+    assert_eq!(world.closed, [(LINK, None)]);
+    world.input(Input::Detach { link: LINK });
+    let (id, seqno) = (world.client_id(), world.seqno(false));
+    let mut frame = world.frame(id, seqno, ping(2));
+    frame.link = LinkId(2);
+    world.submit(frame);
+    let last: tl::Pong = world.drain(LinkId(2)).last().unwrap().read();
+    assert_eq!((last.ping_id, world.closed.len()), (2, 1));
+}
+
+#[test]
+fn a_session_that_made_room_on_its_link_ends_like_any_other() {
+    let mut world = World::new();
+    world.send_bytes(false, ping(1));
+    world.received();
+    world.pass_s(900);
+    world.facts.id.0 += 1;
+    for session in 0..100 {
+        let id = world.client_id();
+        let mut frame = world.frame(id, SeqNo(0), ping(1));
+        frame.session_id = SessionId(session);
+        world.submit(frame);
+    }
+    assert_eq!(world.host.sessions(), 101);
+    world.input(Input::Detach { link: LINK });
+    world.pass_s(10_000);
+    assert_eq!(world.host.sessions(), 0);
+}
+
+#[test]
+fn a_captured_message_of_an_ended_session_does_not_bring_it_back() {
+    let mut world = World::new();
+    let id = world.client_id();
+    let mut captured = world.frame(id, SeqNo(1), METHOD.to_vec());
+    captured.session_id = SessionId(5);
+    world.submit(captured.clone());
+    world.send(false, &tl::DestroySession { session_id: 5 });
+    assert_eq!(world.host.sessions(), 1);
+    captured.link = LinkId(2);
+    world.submit(captured);
+    assert_eq!(refusal(&world.drain(LinkId(2))), (id, 20));
+    assert_eq!(world.host.sessions(), 1);
+}
+
+#[test]
+fn calls_of_32_mib_run_at_once_and_one_more_is_refused() {
+    let mut world = World::new();
+    let mut body = METHOD.to_vec();
+    body.resize(1 << 20, 0);
+    for _ in 0..33 {
+        world.send_bytes(true, body.clone());
+    }
+    assert_eq!(world.calls.len(), 32);
+    world.answer_next(&METHOD);
+    world.send_bytes(true, body);
+    assert_eq!(world.calls.len(), 32);
+}
+
+#[test]
 fn a_session_uses_16_links_and_a_link_carries_100_sessions() {
     let mut world = World::new();
     for link in 0..40 {

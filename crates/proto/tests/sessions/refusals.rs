@@ -1,6 +1,6 @@
 //! What a server refuses, with which code, and in which order it looks.
 
-use heliogram_proto::ids::{MsgId, Salt, SeqNo};
+use heliogram_proto::ids::{LinkId, MsgId, Salt, SeqNo};
 use heliogram_tl::Serialize;
 use heliogram_tl::mtproto as tl;
 
@@ -91,6 +91,20 @@ fn a_container_with_the_id_of_an_earlier_message_is_refused_with_19() {
     let outer = world.send_bytes(false, container(&[]));
     world.submit(world.frame(outer, SeqNo(0), container(&[])));
     assert_eq!(refusal(&world.received()), (outer, 19));
+}
+
+#[test]
+fn what_follows_a_broken_message_in_its_container_is_not_run_when_the_container_is_captured() {
+    let mut world = World::new();
+    let broken = (world.client_id(), world.seqno(false), ping(1)[..8].to_vec());
+    let call = (world.client_id(), world.seqno(true), METHOD.to_vec());
+    let (id, seqno) = (world.client_id(), world.seqno(false));
+    let mut frame = world.frame(id, seqno, container(&[broken, call]));
+    world.submit(frame.clone());
+    frame.link = LinkId(2);
+    world.submit(frame);
+    assert_eq!(refusal(&world.drain(LinkId(2))), (id, 19));
+    assert!(world.calls.is_empty());
 }
 
 #[test]
@@ -298,14 +312,11 @@ fn an_inner_seqno_above_the_containers_is_refused() {
 fn a_refusal_goes_to_the_link_that_brought_the_message_and_makes_no_session() {
     let mut world = World::new();
     let mut frame = world.frame(client_id_at(START_S - 400), SeqNo(0), ping(1));
-    frame.link = heliogram_proto::ids::LinkId(77);
+    frame.link = LinkId(77);
     world.submit(frame);
     assert_eq!(world.host.sessions(), 0);
     assert!(world.drain(LINK).is_empty());
-    assert_eq!(
-        refusal(&world.drain(heliogram_proto::ids::LinkId(77))).1,
-        16
-    );
+    assert_eq!(refusal(&world.drain(LinkId(77))).1, 16);
 }
 
 fn code_of(id: MsgId) -> Option<i32> {
