@@ -137,6 +137,8 @@ impl Connection {
             if scratch.mail.is_empty() {
                 break;
             }
+            // The mail may make input welcome that this turn has not asked the socket for.
+            is_active = true;
             self.handle_mail(now, scratch);
         }
         self.submit(scratch);

@@ -76,7 +76,7 @@ struct State {
 impl Queue {
     fn work(&self) {
         while let Some(task) = self.next() {
-            // The exchange of a task that panicked gets no answer and ends by its time limit.
+            // A task tells whom it works for, when it is dropped, that nothing comes.
             if catch_unwind(AssertUnwindSafe(task)).is_err() {
                 tracing::error!("a step of a handshake panicked");
             }

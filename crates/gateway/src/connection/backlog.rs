@@ -50,6 +50,11 @@ impl Backlog {
             return Ok(());
         }
         if !self.is_empty() {
+            if self.written >= self.len() {
+                // A reader that never quite catches up must not be kept all that it ever got.
+                self.bytes.drain(..self.written);
+                self.written = 0;
+            }
             self.bytes.append(bytes);
             return Ok(());
         }
@@ -206,6 +211,23 @@ mod tests {
         assert!(backlog.may_grow());
         write(&mut backlog, &mut socket, &[0; 1], 0);
         assert!(!backlog.may_grow());
+    }
+
+    #[test]
+    fn what_was_taken_makes_room_though_the_reader_never_catches_up() {
+        let mut backlog = backlog();
+        let mut socket = Socket {
+            room: 0,
+            taken: Vec::new(),
+        };
+        write(&mut backlog, &mut socket, &[0; 1000], 0);
+        for _ in 0..1000 {
+            write(&mut backlog, &mut socket, &[0; 1000], 0);
+            socket.room = 1000;
+            assert!(flush(&mut backlog, &mut socket, 0));
+        }
+        assert_eq!((backlog.len(), socket.taken.len()), (1000, 1_000_000));
+        assert!(backlog.bytes.capacity() < 10_000);
     }
 
     #[test]
