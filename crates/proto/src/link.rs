@@ -390,12 +390,23 @@ impl Link {
         write: &mut Vec<u8>,
         cx: &mut Cx<'_, Effect>,
     ) {
-        let record = match outcome {
-            KeyOutcome::Absent => return self.close(NOT_FOUND, Cause::KeyAbsent, write, cx),
-            KeyOutcome::Unavailable => return self.close(None, Cause::KeyUnavailable, write, cx),
-            KeyOutcome::Present(record) => record,
+        let (code, cause) = match outcome {
+            KeyOutcome::Present(record) => return self.key_present(id, &record, write, cx),
+            KeyOutcome::Absent => (NOT_FOUND, Cause::KeyAbsent),
+            KeyOutcome::Unavailable => (None, Cause::KeyUnavailable),
         };
-        let Some(mut waiting) = self.keys.hold(id, &record) else {
+        self.keys.give_up(id);
+        self.close(code, cause, write, cx);
+    }
+
+    fn key_present(
+        &mut self,
+        id: AuthKeyId,
+        record: &Arc<KeyRecord>,
+        write: &mut Vec<u8>,
+        cx: &mut Cx<'_, Effect>,
+    ) {
+        let Some(mut waiting) = self.keys.hold(id, record) else {
             return;
         };
         if record.facts.is_expired(cx.now.unix.seconds()) {
@@ -408,7 +419,7 @@ impl Link {
                      envelope,
                      quick_ack,
                  }| {
-                    let (record, quick_ack) = (Arc::clone(&record), *quick_ack);
+                    let (record, quick_ack) = (Arc::clone(record), *quick_ack);
                     ToOpen {
                         record,
                         envelope,

@@ -110,6 +110,12 @@ impl Keys {
         Some(waiting)
     }
 
+    /// Forgets a key that was not found: its outcome is taken, and it is not held.
+    pub(super) fn give_up(&mut self, id: AuthKeyId) {
+        self.slots
+            .retain(|slot| slot.id != id || matches!(slot.state, State::Held(_)));
+    }
+
     /// Tells whether so much waits that no more should be read.
     pub(super) const fn is_crowded(&self) -> bool {
         self.waiting_frames >= WAITING_FRAMES_MAX / 16

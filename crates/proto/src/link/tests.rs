@@ -96,6 +96,19 @@ fn an_unavailable_key_closes_without_a_code() {
 }
 
 #[test]
+fn a_link_that_was_told_that_its_key_is_not_there_waits_for_it_no_more() {
+    for outcome in [KeyOutcome::Absent, KeyOutcome::Unavailable] {
+        let mut pair = Pair::new(Framing::Intermediate);
+        pair.send(b"text");
+        let id = pair.key.id();
+        assert_eq!(pair.link.awaited_keys().collect::<Vec<_>>(), [id]);
+        pair.handle(Input::Key { id, outcome });
+        // Who forgot it again would take it from another link that has found it meanwhile.
+        assert_eq!(pair.link.awaited_keys().count(), 0);
+    }
+}
+
+#[test]
 fn a_frame_waits_5_s_for_its_key_and_then_the_link_closes_without_a_code() {
     let mut pair = Pair::new(Framing::Intermediate);
     pair.send(b"text");
