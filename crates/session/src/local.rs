@@ -4,6 +4,7 @@ use std::cell::Cell;
 use std::collections::VecDeque;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use heliogram_ports::{
     Answer, Backend, BoxFuture, Call, FromHost, Reply, RpcError, SessionPort, ToHost, Wake,
@@ -34,6 +35,8 @@ struct Inner {
     clock: Clock,
     backend: Arc<dyn Backend>,
     runtime: Handle,
+    /// Answers of which links may not have been told yet.
+    answering: AtomicUsize,
 }
 
 impl LocalPort {
@@ -57,6 +60,7 @@ impl LocalPort {
             clock: Clock::start(),
             backend,
             runtime,
+            answering: AtomicUsize::new(0),
         };
         Self {
             inner: Arc::new(inner),
@@ -120,7 +124,9 @@ impl SessionPort for LocalPort {
     }
 
     fn is_quiet(&self) -> bool {
+        // In this order: an answer counts as being given before its call counts as ended.
         self.inner.shards.iter().all(Shard::is_quiet)
+            && self.inner.answering.load(Ordering::Acquire) == 0
     }
 }
 
@@ -166,8 +172,10 @@ impl Inner {
         match catch_unwind(AssertUnwindSafe(|| self.backend.call(call))) {
             Ok(Answer::Now(reply)) => Some(reply),
             Ok(Answer::Later(answer)) => {
+                // Without the lock: a runtime that is ending drops the task, which is an answer, at once.
+                let task = self.spawn(shard, id, answer);
                 if let Some(host) = self.shards.get(shard) {
-                    host.start(id, || self.spawn(shard, id, answer));
+                    host.started(id, task);
                 }
                 None
             }
@@ -251,8 +259,10 @@ impl Pending {
     fn answer(&mut self, reply: Reply) {
         self.answered = true;
         let now = self.inner.clock.now();
+        self.inner.answering.fetch_add(1, Ordering::AcqRel);
         self.inner
             .run(self.shard, Step::answer(self.call, reply), now, None);
+        self.inner.answering.fetch_sub(1, Ordering::AcqRel);
     }
 }
 

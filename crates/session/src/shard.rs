@@ -82,15 +82,16 @@ impl Shard {
         settle(state.host.next_deadline());
     }
 
-    /// Starts a task that answers a call, unless the call was cancelled meanwhile.
-    pub(crate) fn start(&self, call: CallId, spawn: impl FnOnce() -> AbortHandle) {
+    /// Notes which task answers a call; ends it if the call was cancelled meanwhile, or has its answer already.
+    pub(crate) fn started(&self, call: CallId, task: AbortHandle) {
         if let Some(running) = self.state.lock().calls.get_mut(&call) {
-            // Under the lock, so that the task's answer finds its call in place.
-            *running = Running::Later(spawn());
+            *running = Running::Later(task);
+            return;
         }
+        task.abort();
     }
 
-    /// Appends what is ready for a link; tells whether there is more.
+    /// Appends what is ready for a link.
     pub(crate) fn drain(
         &self,
         link: LinkId,

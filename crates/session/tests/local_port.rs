@@ -113,6 +113,42 @@ async fn a_backend_that_panics_later_fails_its_call() {
     assert!(gateway.port.is_quiet());
 }
 
+#[test]
+fn a_call_that_begins_when_its_runtime_has_ended_fails_and_holds_nobody_up() {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .build()
+        .unwrap();
+    let guard = runtime.enter();
+    let mut gateway = Gateway::new(Scripted::now());
+    drop(guard);
+    drop(runtime);
+
+    let (done, is_done) = std::sync::mpsc::channel();
+    std::thread::spawn(move || {
+        let call = gateway.send(KEY, LATER);
+        done.send((call, gateway.results())).unwrap();
+    });
+
+    let (call, results) = is_done.recv_timeout(PATIENCE).expect("the port hangs");
+    assert_eq!(results, [(call, failure())]);
+}
+
+#[tokio::test]
+async fn the_port_is_not_quiet_before_the_link_was_told_of_the_last_answer() {
+    let backend = Scripted::now();
+    let mut gateway = Gateway::new(Arc::clone(&backend));
+    let port = gateway.port.clone();
+    *gateway.wake.look.lock().unwrap() = Some(Box::new(move || port.is_quiet()));
+
+    gateway.send(KEY, LATER);
+    gateway.drain();
+    backend.release();
+    gateway.until_woken().await;
+
+    assert_eq!(*gateway.wake.was_quiet.lock().unwrap(), Some(false));
+    assert!(gateway.port.is_quiet());
+}
+
 #[tokio::test]
 async fn one_link_may_carry_two_keys() {
     let mut gateway = Gateway::new(Scripted::now());
@@ -304,11 +340,17 @@ fn bodies(out: &[FromHost]) -> Vec<Bytes> {
 struct Woken {
     count: AtomicUsize,
     notify: Notify,
+    /// What to look at when it is woken, and what was seen.
+    look: Mutex<Option<Box<dyn Fn() -> bool + Send>>>,
+    was_quiet: Mutex<Option<bool>>,
 }
 
 impl Wake for Woken {
     fn wake(&self) {
         self.count.fetch_add(1, Ordering::Relaxed);
+        if let Some(look) = &*self.look.lock().unwrap() {
+            *self.was_quiet.lock().unwrap() = Some(look());
+        }
         self.notify.notify_one();
     }
 }
