@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use heliogram_proto::edge::network::Network;
 use heliogram_proto::edge::{keys, limiter};
+use heliogram_proto::limits::EXCHANGE_JOBS_MAX;
 use heliogram_proto::{link, transport};
 
 /// Where to listen, and what connections may take. Make it with [`Default`] and change what differs.
@@ -26,7 +27,7 @@ pub struct Config {
     pub proxies: Vec<Network>,
     /// Threads that do the arithmetic of handshakes.
     pub workers: usize,
-    /// Steps of handshakes that wait for a worker; more are refused with `-429`.
+    /// Steps of handshakes that wait for a worker or are at one; more are refused with `-429`.
     pub work_queue_max: usize,
     /// Bytes that wait for a slow reader; who has more than these waiting for [`Self::backlog_age_max`] is closed.
     pub backlog_bytes_max: usize,
@@ -47,7 +48,7 @@ impl Default for Config {
             link: link::Limits::default(),
             proxies: Network::LOOPBACK.to_vec(),
             workers: threads.div_ceil(2),
-            work_queue_max: 256,
+            work_queue_max: EXCHANGE_JOBS_MAX,
             backlog_bytes_max: 4 << 20,
             backlog_age_max: Duration::from_secs(30),
             shutdown_grace: Duration::from_secs(10),

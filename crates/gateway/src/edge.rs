@@ -70,6 +70,10 @@ impl Edge {
         sessions: Arc<dyn SessionPort>,
         exchange: heliogram_proto::exchange::server::Config,
     ) -> io::Result<Self> {
+        // The table counts the steps that wait and those at work, so it says no before the pool has to: a query that is
+        // refused so may come again, one whose step the pool has dropped may not.
+        let mut exchange_limits = exchanges::Limits::default();
+        exchange_limits.jobs_max = config.work_queue_max;
         Ok(Self {
             clock: Clock::start(),
             sessions,
@@ -77,7 +81,7 @@ impl Edge {
             links: Links::new(),
             store,
             cache: Mutex::new(KeyCache::new(config.keys)),
-            exchanges: Mutex::new(Exchanges::new(exchange, exchanges::Limits::default())),
+            exchanges: Mutex::new(Exchanges::new(exchange, exchange_limits)),
             pool: Pool::start(config.workers, config.work_queue_max)?,
             next_link: AtomicU64::new(1),
             phase: AtomicU8::new(0),

@@ -234,8 +234,10 @@ pub const EXCHANGES_PER_LINK_MAX: usize = 4;
 /// How long an exchange is remembered from its first query, and how long identical queries get identical answers.
 pub const EXCHANGE_LIFE: Duration = Duration::from_mins(10);
 
-/// Jobs of exchanges that are under way at once; a query that needs one more is refused with `-429`.
-pub const EXCHANGE_JOBS_MAX: usize = 1024;
+/// Jobs of exchanges that wait or are worked on at once; a query that needs one more is refused with `-429`.
+///
+/// Some two seconds of one core's work: who waits longer is better told to come again.
+pub const EXCHANGE_JOBS_MAX: usize = 256;
 
 /// Connections that wait for the answer to one query; one more is refused with `-429`.
 pub const EXCHANGE_WAITERS_MAX: usize = 8;
