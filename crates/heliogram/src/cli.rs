@@ -9,7 +9,7 @@ use clap::{Args, Parser, Subcommand};
 
 use crate::bench::{self, Benchmark};
 use crate::commands;
-use crate::config::{Config, DcId};
+use crate::config::{Config, DcId, parse_address};
 
 /// Reads the command line, runs the command, and prints what went wrong with all its causes.
 pub(crate) fn run() -> ExitCode {
@@ -34,9 +34,14 @@ fn dispatch(cli: Cli) -> anyhow::Result<()> {
     }
 }
 
-/// An `MTProto` 2.0 engine: server, gateway and tools.
 #[derive(Debug, Parser)]
-#[command(name = "heliogram", version, arg_required_else_help = true)]
+#[command(
+    name = "heliogram",
+    version,
+    about = "One engine for MTProto 2.0: a server, and tools beside it",
+    after_help = "To begin: `heliogram serve`. It prints how to connect a client.",
+    arg_required_else_help = true
+)]
 struct Cli {
     #[command(subcommand)]
     command: Command,
@@ -49,7 +54,7 @@ enum Command {
     /// Makes the server's RSA key, if there is none, and prints its fingerprint.
     Keygen {
         /// Directory that gets `server_private.pem` and `server_public.pem`.
-        #[arg(long, value_name = "DIR", default_value = "heliogram-data")]
+        #[arg(long, value_name = "DIR", default_value = "./heliogram-data")]
         data: PathBuf,
     },
     /// Prints the fingerprint of an RSA key, public or private.
@@ -85,13 +90,13 @@ struct ServeOptions {
     #[arg(long, value_name = "DIR")]
     data: Option<PathBuf>,
     /// Address for TCP, all framings on each; repeatable [default: 127.0.0.1:10443 and :5222]
-    #[arg(long, value_name = "ADDR")]
+    #[arg(long, value_name = "ADDR", value_parser = parse_address)]
     listen: Vec<SocketAddr>,
     /// Address for WebSocket; repeatable [default: 127.0.0.1:11443]
-    #[arg(long, value_name = "ADDR")]
+    #[arg(long, value_name = "ADDR", value_parser = parse_address)]
     ws_listen: Vec<SocketAddr>,
     /// Address for `GET /live` and `GET /ready` [default: 127.0.0.1:8088]
-    #[arg(long, value_name = "ADDR")]
+    #[arg(long, value_name = "ADDR", value_parser = parse_address)]
     admin: Option<SocketAddr>,
     /// The data centre that clients are told they reached, unless their key names another that is served [default: 2]
     #[arg(long, value_name = "N", value_parser = parse_dc)]
@@ -211,7 +216,11 @@ mod tests {
 
     #[test]
     fn an_address_without_a_port_is_refused() {
-        assert!(parse(&["serve", "--listen", "127.0.0.1"]).is_err());
+        for option in ["--listen", "--ws-listen", "--admin"] {
+            let error = parse(&["serve", option, "127.0.0.1"]).unwrap_err();
+
+            assert!(error.to_string().contains("an IP address and a port"));
+        }
     }
 
     #[test]

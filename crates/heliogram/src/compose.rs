@@ -1,12 +1,13 @@
 //! The only file that knows the deployment: which store, which session port and which backend stand behind the
 //! gateway.
 
+use std::io;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::Context;
+use anyhow::{Context, anyhow};
 use heliogram_crypto::SecretBytes;
 use heliogram_gateway::{ExchangeConfig, Gateway, Listener, ListenerKind};
 use heliogram_ports::AuthKeys;
@@ -78,10 +79,12 @@ impl Server {
             store.keys,
             Arc::new(sessions.clone()),
             exchange,
-        )?;
-        let admin = Admin::bind(config.listen.admin)
-            .await
-            .with_context(|| format!("can't listen on {} (admin)", config.listen.admin))?;
+        )
+        .map_err(|error| anyhow!("{error}{}", next_step(error.kind())))?;
+        let admin = Admin::bind(config.listen.admin).await.map_err(|error| {
+            let (address, help) = (config.listen.admin, next_step(error.kind()));
+            anyhow!("can't listen on {address} (admin): {error}{help}")
+        })?;
 
         let endpoints = endpoints(&gateway, &admin)?;
         backend.publish(advertised(&config, &endpoints));
@@ -259,6 +262,19 @@ fn advertised(config: &Config, endpoints: &Endpoints) -> Vec<SocketAddr> {
         .copied()
         .map(welcome::reachable)
         .collect()
+}
+
+/// Says what to do about an address that can't be had.
+fn next_step(kind: io::ErrorKind) -> &'static str {
+    if kind == io::ErrorKind::AddrInUse {
+        "; end what listens there, or choose another with --listen, --ws-listen or --admin (port 0: any free one)"
+    } else if kind == io::ErrorKind::AddrNotAvailable {
+        "; choose an address of this machine"
+    } else if kind == io::ErrorKind::PermissionDenied {
+        "; choose a port from 1024 on"
+    } else {
+        ""
+    }
 }
 
 /// More than threads, so that two of them seldom want the same lock.

@@ -8,9 +8,10 @@ use std::num::NonZeroU32;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, bail};
+use heliogram_proto::limits;
 use serde::{Deserialize, Serialize};
 
-pub(crate) use self::values::{ApiHash, DcId, LogFilter, Network, ProxySecret};
+pub(crate) use self::values::{ApiHash, DcId, LogFilter, Network, ProxySecret, parse_address};
 
 mod values;
 
@@ -43,12 +44,16 @@ pub(crate) struct Config {
 #[serde(default, deny_unknown_fields)]
 pub(crate) struct Listen {
     /// TCP: every framing, plain or obfuscated, on each.
+    #[serde(deserialize_with = "values::addresses")]
     pub(crate) tcp: Vec<SocketAddr>,
     /// WebSocket at `/apiws`.
+    #[serde(deserialize_with = "values::addresses")]
     pub(crate) websocket: Vec<SocketAddr>,
     /// `GET /live` and `GET /ready`.
+    #[serde(deserialize_with = "values::address")]
     pub(crate) admin: SocketAddr,
     /// Addresses that `help.getConfig` names instead of the bound TCP ones.
+    #[serde(deserialize_with = "values::addresses")]
     pub(crate) advertise: Vec<SocketAddr>,
     /// Every connection begins with a PROXY protocol header, version 1 or 2.
     pub(crate) proxy_protocol: bool,
@@ -203,10 +208,10 @@ impl Default for Listen {
 impl Default for Limits {
     fn default() -> Self {
         Self {
-            handshakes_per_minute: at_least_one(120),
-            handshakes_burst: at_least_one(240),
-            connections_per_address: at_least_one(1_000),
-            connections_total: at_least_one(100_000),
+            handshakes_per_minute: at_least_one(limits::HANDSHAKES_PER_MINUTE),
+            handshakes_burst: at_least_one(limits::HANDSHAKES_BURST),
+            connections_per_address: at_least_one(limits::CONNECTIONS_PER_ADDRESS_MAX),
+            connections_total: at_least_one(limits::CONNECTIONS_MAX),
             trusted_networks: Network::loopback(),
             shutdown_grace_s: 10,
         }
@@ -330,7 +335,11 @@ mod tests {
         assert_names(&error_of("dc = 1000"), &["`dc`", "1000", DcId::EXPECTED]);
         assert_names(
             &error_of("[listen]\ntcp = ['127.0.0.1:1', 'abc']"),
-            &["`listen.tcp[1]`", "socket address"],
+            &["`listen.tcp[1]`", "an IP address and a port"],
+        );
+        assert_names(
+            &error_of("[listen]\nadmin = '127.0.0.1'"),
+            &["`listen.admin`", "an IP address and a port"],
         );
         assert_names(
             &error_of("[limits]\ntrusted_networks = ['10.0.0.0/33']"),

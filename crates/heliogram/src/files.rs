@@ -4,7 +4,7 @@ use std::fs::{DirBuilder, File, OpenOptions};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
-use anyhow::Context;
+use anyhow::{Context, anyhow};
 
 /// Who may read a file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -25,9 +25,10 @@ pub(crate) fn ensure_directory(path: &Path) -> anyhow::Result<()> {
     builder.recursive(true);
     #[cfg(unix)]
     std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
-    builder
-        .create(path)
-        .with_context(|| format!("directory {} can't be made", path.display()))
+    builder.create(path).map_err(|error| {
+        let path = path.display();
+        anyhow!("directory {path} can't be made: {error}; choose another with --data DIR")
+    })
 }
 
 /// Writes a file so that it is there whole or not at all, whatever happens: beside it first, then renamed.

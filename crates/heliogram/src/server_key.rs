@@ -64,8 +64,9 @@ impl ServerKey {
 ///
 /// If the file can't be read, or holds no RSA key of 2048 bits.
 pub(crate) fn fingerprint_of_file(path: &Path) -> anyhow::Result<Fingerprint> {
-    let pem = std::fs::read_to_string(path)
-        .with_context(|| format!("{} can't be read", path.display()))?;
+    let bytes = std::fs::read(path).with_context(|| format!("{} can't be read", path.display()))?;
+    // Whatever is not text is no PEM either, and is told so.
+    let pem = String::from_utf8_lossy(&bytes);
     let public = match PublicKey::from_pem(&pem) {
         Ok(public) => public,
         Err(_) => parse_private(&pem, path)?.public().clone(),
@@ -141,6 +142,22 @@ mod tests {
             .mode();
 
         assert_eq!(mode & 0o777, 0o600);
+    }
+
+    #[test]
+    fn a_file_that_holds_no_key_is_named_with_what_was_expected() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("f");
+        for contents in [&b"text"[..], b"", b"\xff\xfe\0"] {
+            std::fs::write(&path, contents).unwrap();
+
+            let error = fingerprint_of_file(&path).unwrap_err().to_string();
+
+            assert!(
+                error.contains("expected an RSA key of 2048 bits in PEM"),
+                "{error}"
+            );
+        }
     }
 
     #[test]

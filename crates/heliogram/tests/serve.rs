@@ -11,7 +11,7 @@
 mod support;
 
 use std::io::Read;
-use std::net::SocketAddr;
+use std::net::{SocketAddr, TcpListener};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
@@ -143,6 +143,29 @@ fn a_second_server_on_the_same_data_says_what_is_wrong_and_leaves_the_first_alon
     let error = String::from_utf8(output.stderr).unwrap();
     assert!(error.contains("in use"), "{error}");
     assert!(directory.path().join("endpoints.json").exists());
+}
+
+#[test]
+fn a_taken_port_is_named_with_what_to_do() {
+    let taken = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = taken.local_addr().unwrap().to_string();
+    for option in ["--listen", "--ws-listen", "--admin"] {
+        let directory = tempfile::tempdir().unwrap();
+        let mut command = Command::new(env!("CARGO_BIN_EXE_heliogram"));
+        command.arg("serve").arg("--data").arg(directory.path());
+        for other in ["--listen", "--ws-listen", "--admin"] {
+            let is_taken = other == option;
+            command.args([other, if is_taken { &address } else { "127.0.0.1:0" }]);
+        }
+
+        let output = command.output().unwrap();
+
+        assert!(!output.status.success());
+        let error = String::from_utf8(output.stderr).unwrap();
+        assert!(error.contains(&address), "{error}");
+        assert!(error.contains("choose another with --listen"), "{error}");
+        assert!(!directory.path().join("endpoints.json").exists());
+    }
 }
 
 /// `invokeWithLayer(222, initConnection(query))`.

@@ -43,9 +43,15 @@ impl MasterKeyFile {
         let text = match read(path) {
             Ok(text) => text,
             Err(Unreadable::Absent) if may_make => make(path).map_err(|e| fail(e.to_string()))?,
-            Err(Unreadable::Absent) => {
+            Err(Unreadable::Absent) if data_exist => {
                 return Err(fail(
                     "is missing: restore it, the keys can't be read without it".to_owned(),
+                ));
+            }
+            Err(Unreadable::Absent) => {
+                return Err(fail(
+                    "is missing: write one line into it, `1 ` and 64 random hexadecimal digits"
+                        .to_owned(),
                 ));
             }
             Err(Unreadable::Other(reason)) => return Err(fail(reason)),
@@ -189,12 +195,14 @@ mod tests {
     fn no_key_is_made_beside_data_or_where_the_operator_names_a_file() {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("master.key");
-        for (file, data_exist) in [
-            (MasterKeyFile::BesideData(path.clone()), true),
-            (MasterKeyFile::Given(path.clone()), false),
+        for (file, data_exist, next_step) in [
+            (MasterKeyFile::BesideData(path.clone()), true, "restore it"),
+            (MasterKeyFile::Given(path.clone()), true, "restore it"),
+            (MasterKeyFile::Given(path.clone()), false, "write one line"),
         ] {
             let error = file.load(data_exist).unwrap_err().to_string();
             assert!(error.contains("is missing"), "{error}");
+            assert!(error.contains(next_step), "{error}");
             assert!(!path.exists());
         }
     }

@@ -1,6 +1,7 @@
 //! Values of the configuration that are more than a number or a string.
 
 use std::fmt;
+use std::net::SocketAddr;
 
 use crate::logging;
 use heliogram_proto::edge::network;
@@ -78,6 +79,39 @@ impl<'de> Deserialize<'de> for DcId {
             }
         }
         deserializer.deserialize_i64(Visitor)
+    }
+}
+
+/// Reads an address to listen on.
+///
+/// # Errors
+///
+/// If it is not an IP address with a port; the message says what was expected.
+pub(crate) fn parse_address(text: &str) -> Result<SocketAddr, &'static str> {
+    text.parse()
+        .map_err(|_| "expected an IP address and a port, such as 127.0.0.1:10443 or [::1]:0")
+}
+
+/// Reads one address of the file.
+pub(super) fn address<'de, D: Deserializer<'de>>(deserializer: D) -> Result<SocketAddr, D::Error> {
+    Address::deserialize(deserializer).map(|address| address.0)
+}
+
+/// Reads a list of addresses of the file.
+pub(super) fn addresses<'de, D: Deserializer<'de>>(
+    deserializer: D,
+) -> Result<Vec<SocketAddr>, D::Error> {
+    let addresses = Vec::<Address>::deserialize(deserializer)?;
+    Ok(addresses.into_iter().map(|address| address.0).collect())
+}
+
+/// An address whose error says what was expected, which the standard library's does not.
+struct Address(SocketAddr);
+
+impl<'de> Deserialize<'de> for Address {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        parse_address(&text).map(Self).map_err(de::Error::custom)
     }
 }
 
