@@ -22,8 +22,6 @@ pub(crate) enum Content {
         unique_id: i64,
         salt: Salt,
     },
-    /// Taken out; only its place is left.
-    Nothing,
     /// A service message that isn't acknowledged: a whole object.
     Object { body: Bytes, is_answer: bool },
     /// `pong`.
@@ -39,7 +37,6 @@ impl Content {
             Self::Acks(ids) => VECTOR_AT + 8 + 8 * ids.len(),
             Self::Call { body, .. } | Self::Object { body, .. } => body.len(),
             Self::NewSession { .. } => 28,
-            Self::Nothing => 0,
             Self::Pong { .. } => 20,
             Self::Result { result, .. } => 12 + result.len(),
         }
@@ -49,7 +46,7 @@ impl Content {
     pub(crate) const fn is_content_related(&self) -> bool {
         match self {
             Self::Call { .. } | Self::NewSession { .. } | Self::Result { .. } => true,
-            Self::Acks(_) | Self::Nothing | Self::Object { .. } | Self::Pong { .. } => false,
+            Self::Acks(_) | Self::Object { .. } | Self::Pong { .. } => false,
         }
     }
 
@@ -64,7 +61,6 @@ impl Content {
             | Self::Result { .. } => habits::<S>().low_bits_of_answer,
             Self::Acks(_)
             | Self::Call { .. }
-            | Self::Nothing
             | Self::Object {
                 is_answer: false, ..
             } => habits::<S>().low_bits_of_own,
@@ -78,7 +74,6 @@ impl Content {
             Self::Acks(_)
             | Self::Call { .. }
             | Self::NewSession { .. }
-            | Self::Nothing
             | Self::Object { .. }
             | Self::Pong { .. } => None,
         }
@@ -108,7 +103,6 @@ impl Content {
                 out.extend_from_slice(&unique_id.to_le_bytes());
                 out.extend_from_slice(&salt.0.to_le_bytes());
             }
-            Self::Nothing => {}
             Self::Pong { to, ping_id } => {
                 out.extend_from_slice(&tl::Pong::ID.to_le_bytes());
                 out.extend_from_slice(&to.0.to_le_bytes());

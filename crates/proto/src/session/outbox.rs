@@ -58,8 +58,6 @@ pub(crate) struct Sent {
     sent_at: Mono,
     link: Option<LinkId>,
     resend: bool,
-    /// Nothing is left of it but its place in the order.
-    done: bool,
 }
 
 /// A message with its numbers.
@@ -259,7 +257,6 @@ impl Outbox {
                 sent_at: now.mono,
                 link: Some(link),
                 resend: false,
-                done: false,
             });
             if habits::<S>().ack_frees {
                 self.enforce_limits();
@@ -300,9 +297,7 @@ impl Outbox {
     }
 
     fn forget(&mut self, sent: &Sent) {
-        if !sent.done {
-            self.unacked_bytes = self.unacked_bytes.saturating_sub(sent.content.len());
-        }
+        self.unacked_bytes = self.unacked_bytes.saturating_sub(sent.content.len());
         if sent.resend {
             self.to_resend = self.to_resend.saturating_sub(1);
         }
@@ -317,31 +312,13 @@ impl Outbox {
 
     /// Takes out a message that is not needed any more, whatever the peer has said.
     pub(crate) fn take(&mut self, id: MsgId) -> Option<Content> {
-        let at = self.find(id)?;
-        self.remove(at)
+        let sent = self.unacked.remove(self.find(id)?)?;
+        self.forget(&sent);
+        Some(sent.content)
     }
 
     fn find(&self, id: MsgId) -> Option<usize> {
-        let at = self
-            .unacked
-            .binary_search_by_key(&id, |it| it.msg_id)
-            .ok()?;
-        self.unacked.get(at).filter(|it| !it.done).map(|_| at)
-    }
-
-    fn remove(&mut self, at: usize) -> Option<Content> {
-        let sent = self.unacked.get_mut(at)?;
-        let content = core::mem::replace(&mut sent.content, Content::Nothing);
-        self.unacked_bytes = self.unacked_bytes.saturating_sub(content.len());
-        if sent.resend {
-            self.to_resend = self.to_resend.saturating_sub(1);
-        }
-        sent.resend = false;
-        sent.done = true;
-        while self.unacked.front().is_some_and(|it| it.done) {
-            self.unacked.pop_front();
-        }
-        Some(content)
+        self.unacked.binary_search_by_key(&id, |it| it.msg_id).ok()
     }
 
     /// Asks for a message to be sent again on a link. Returns `false` if it is not kept.
@@ -356,7 +333,7 @@ impl Outbox {
     /// Asks for everything unacknowledged that `which` chooses to be sent again.
     pub(crate) fn resend_where(&mut self, link: Option<LinkId>, which: impl Fn(&Sent) -> bool) {
         for at in 0..self.unacked.len() {
-            if self.unacked.get(at).is_some_and(|it| !it.done && which(it)) {
+            if self.unacked.get(at).is_some_and(&which) {
                 self.mark(at, link);
             }
         }
@@ -389,7 +366,7 @@ impl Outbox {
 
     /// Returns the unacknowledged messages.
     pub(crate) fn unacked(&self) -> impl DoubleEndedIterator<Item = &Sent> {
-        self.unacked.iter().filter(|it| !it.done)
+        self.unacked.iter()
     }
 
     /// Returns the answer to a request, if it waits to be sent or acknowledged.
@@ -441,7 +418,7 @@ impl Outbox {
     /// Drops what nobody has acknowledged for too long, and gives back the room of what is gone.
     pub(crate) fn tidy(&mut self, now: Mono) {
         while let Some(oldest) = self.unacked.front()
-            && (oldest.done || now.since(oldest.sent_at).as_secs() > UNACKED_AGE_S_MAX)
+            && now.since(oldest.sent_at).as_secs() > UNACKED_AGE_S_MAX
         {
             if let Some(oldest) = self.unacked.pop_front() {
                 self.forget(&oldest);
@@ -479,11 +456,7 @@ impl Outbox {
     /// Forgets all numbers and hands over everything that was not acknowledged or not sent, oldest first.
     pub(crate) fn restart(&mut self) -> Vec<Content> {
         let old = core::mem::take(self);
-        let sent = old
-            .unacked
-            .into_iter()
-            .filter(|it| !it.done)
-            .map(|it| it.content);
+        let sent = old.unacked.into_iter().map(|it| it.content);
         sent.chain(old.queue.into_iter().map(|it| it.content))
             .collect()
     }
@@ -520,6 +493,7 @@ const MASK_31: u32 = 0x7fff_ffff;
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::side::Client;
 
     #[test]
     fn sequence_numbers_are_given_as_the_vectors_say() {
@@ -539,5 +513,20 @@ mod tests {
                 case["message"]
             );
         }
+    }
+    #[test]
+    fn a_call_that_is_never_answered_keeps_no_room_for_those_that_are() {
+        let (mut outbox, mut acks) = (Outbox::default(), Acks::default());
+        for call in 0..5000 {
+            let body = Bytes::from_static(&[0; 4]);
+            outbox.push(None, Content::Call { call, body });
+            let mut sent = MsgId(0);
+            let emit = &mut |it: Numbered| sent = it.msg_id;
+            outbox.drain::<Client>(LinkId(0), true, &mut acks, Now::default(), emit);
+            if call > 0 {
+                assert!(outbox.take(sent).is_some());
+            }
+        }
+        assert_eq!(outbox.unacked.len(), 1);
     }
 }
