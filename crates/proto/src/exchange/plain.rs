@@ -11,6 +11,7 @@
 
 use crate::cx::Unix;
 use crate::ids::MsgId;
+use crate::session::msg_id::Generator;
 
 /// A parsed unencrypted message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -84,13 +85,10 @@ pub fn query_id(now: Unix, after: Option<MsgId>) -> MsgId {
     msg_id(now, after, 0)
 }
 
-/// Unix time times 2^32 with the low two bits replaced; four above `after` if the clock has not got there.
 fn msg_id(now: Unix, after: Option<MsgId>, low_bits: i64) -> MsgId {
-    let fraction = (now.subsec_nanos() << 32) / 1_000_000_000;
-    let seconds = i64::try_from(now.seconds() & 0x7fff_ffff).unwrap_or(i64::MAX);
-    let by_clock = (seconds << 32) | i64::try_from(fraction).unwrap_or(0);
-    let least = after.map_or(i64::MIN, |MsgId(id)| (id & !3).saturating_add(4));
-    MsgId((by_clock & !3).max(least) | low_bits)
+    let mut ids = Generator::default();
+    ids.raise_to(after.unwrap_or_default());
+    ids.next(now, low_bits)
 }
 
 const HEADER_BYTES: usize = 20;
@@ -152,7 +150,7 @@ mod tests {
         let first = answer_id(now, None);
         let second = answer_id(now, Some(first));
         assert_eq!((first.0 & 3, second.0), (1, first.0 + 4));
-        assert_eq!(first.0 >> 31, (1_700_000_000 << 1) | 1);
+        assert_eq!(first.0 >> 32, 1_700_000_000);
 
         let query = query_id(now, Some(second));
         assert_eq!((query.0 & 3, query.0 > second.0), (0, true));

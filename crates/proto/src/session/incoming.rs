@@ -13,8 +13,7 @@ use heliogram_tl::{Deserialize, Reader, gzip, peek_id};
 use crate::ids::{MsgId, SeqNo};
 use crate::limits::{CONTAINER_MESSAGES_MAX, UNPACKED_BYTES_MAX};
 use crate::session::request::{self, FETCH_FAIL, Request};
-use crate::session::role::is_client;
-use crate::side::Side;
+use crate::side::{Side, is_server};
 
 /// What a frame contains.
 #[derive(Clone, Debug)]
@@ -142,19 +141,19 @@ fn object<S: Side>(mut bytes: Bytes, budget: &mut usize) -> Option<Object> {
 
 /// Says what an object is that can't be unpacked.
 fn unreadable<S: Side>() -> Object {
-    if is_client::<S>() {
-        Object::Unreadable
-    } else {
+    if is_server::<S>() {
         Object::BadRequest(FETCH_FAIL)
+    } else {
+        Object::Unreadable
     }
 }
 
 /// Reads an object that is no service message.
 fn other<S: Side>(bytes: Bytes, budget: &mut usize) -> Object {
-    if is_client::<S>() {
-        answer(bytes, budget)
-    } else {
+    if is_server::<S>() {
         call(bytes, budget)
+    } else {
+        answer(bytes, budget)
     }
 }
 

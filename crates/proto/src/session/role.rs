@@ -57,11 +57,6 @@ pub(crate) const fn habits<S: Side>() -> &'static Habits {
     }
 }
 
-/// Tells whether `S` is the side that makes calls.
-pub(crate) const fn is_client<S: Side>() -> bool {
-    matches!(S::SENDS, Direction::ClientToServer)
-}
-
 const CLIENT: Habits = Habits {
     low_bits_of_answer: 0,
     low_bits_of_own: 0,

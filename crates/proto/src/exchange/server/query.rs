@@ -8,7 +8,8 @@ use crate::exchange::params::{self, Nonce};
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Refusal {
-    /// More work is under way than this process takes on. The state is kept: the same query may come again.
+    /// More work is under way than this process takes on. The state is kept, and the same query may come again, unless
+    /// a job was dropped that had it.
     Busy,
     /// Whatever else is wrong. One variant on purpose: naming the failed check would tell an attacker which guess
     /// was warm. The state is forgotten.
