@@ -22,6 +22,7 @@ use heliogram_crypto::SecretBytes;
 use heliogram_ports::{AuthKeys, BoxFuture, Inserted, KeyRecord, Unavailable};
 use heliogram_proto::ids::{AuthKeyId, Term};
 use redb::{Database, ReadableDatabase};
+use tokio::sync::Semaphore;
 
 pub use crate::master::MasterKeyFile;
 use crate::record::Sealer;
@@ -92,6 +93,7 @@ pub struct EmbeddedKeys {
     database: Arc<Database>,
     sealer: Arc<Sealer>,
     writer: Arc<Writer>,
+    reads: Arc<Semaphore>,
 }
 
 impl std::fmt::Debug for EmbeddedKeys {
@@ -106,13 +108,14 @@ impl std::fmt::Debug for EmbeddedKeys {
 ///
 /// # Errors
 ///
-/// See [`OpenError`]; nothing is changed on error.
+/// See [`OpenError`]; no data are changed on error, at most an empty file was made.
 pub fn open(config: &Config) -> Result<Opened, OpenError> {
     let file = &config.file;
-    let data_exist = file.exists();
-    let master_keys = config.master_key.load(data_exist)?;
-    let sealer = Arc::new(Sealer::new(master_keys));
+    // First of all: of two processes that start at once, only the one that has the file may make a master key.
     let database = Arc::new(schema::open_file(file)?);
+    let holds_secrets = schema::holds_secrets(&database, file)?;
+    let master_keys = config.master_key.load(holds_secrets)?;
+    let sealer = Arc::new(Sealer::new(master_keys));
     let (term, salt_secret) = schema::begin_term(&database, &sealer, file)?;
     let writer =
         Writer::start(Arc::clone(&database), Arc::clone(&sealer)).map_err(OpenError::Thread)?;
@@ -120,6 +123,7 @@ pub fn open(config: &Config) -> Result<Opened, OpenError> {
         database,
         sealer,
         writer: Arc::new(writer),
+        reads: Arc::new(Semaphore::new(READS_MAX)),
     };
     Ok(Opened {
         keys,
@@ -148,7 +152,16 @@ impl AuthKeys for EmbeddedKeys {
     fn find(&self, id: AuthKeyId) -> BoxFuture<'_, Result<Option<Arc<KeyRecord>>, Unavailable>> {
         let this = self.clone();
         Box::pin(async move {
-            let found = tokio::task::spawn_blocking(move || this.find_blocking(id)).await;
+            // A place is given back by the read itself: one that nobody waits for any more still has its thread.
+            let Ok(place) = Arc::clone(&this.reads).acquire_owned().await else {
+                return Err(Unavailable);
+            };
+            let read = move || {
+                let found = this.find_blocking(id);
+                drop(place);
+                found
+            };
+            let found = tokio::task::spawn_blocking(read).await;
             match found {
                 Ok(Ok(record)) => Ok(record),
                 Ok(Err(error)) => {
@@ -176,5 +189,31 @@ impl AuthKeys for EmbeddedKeys {
     fn remove(&self, id: AuthKeyId) -> BoxFuture<'_, Result<bool, Unavailable>> {
         self.writer
             .ask(move |answer| Request::Remove { id, answer })
+    }
+}
+
+/// Reads at a time, each on a thread of its own. While the disk hangs, others wait without a thread.
+const READS_MAX: usize = 32;
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn as_many_reads_run_at_once_as_may_and_one_more_waits() {
+        let directory = tempfile::tempdir().unwrap();
+        let store = open(&Config::in_directory(directory.path())).unwrap().keys;
+        let find = || tokio::time::timeout(Duration::from_millis(50), store.find(AuthKeyId(1)));
+        let places = u32::try_from(READS_MAX).unwrap();
+        let but_one = Arc::clone(&store.reads).try_acquire_many_owned(places - 1);
+        assert!(matches!(find().await, Ok(Ok(None))));
+
+        let last = Arc::clone(&store.reads).try_acquire_owned().unwrap();
+        assert!(find().await.is_err());
+
+        drop((but_one, last));
+        assert!(matches!(find().await, Ok(Ok(None))));
     }
 }

@@ -15,12 +15,13 @@ use rand_core::{Rng as _, UnwrapErr};
 use zeroize::Zeroizing;
 
 use crate::OpenError;
+use crate::schema::sync_directory_of;
 
 /// Where the master keys are.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub enum MasterKeyFile {
-    /// Made with mode 0600 at first start if there are no data yet.
+    /// Made with mode 0600 at first start, when nothing has been sealed yet.
     BesideData(PathBuf),
     /// Given by the operator: must be there.
     Given(PathBuf),
@@ -33,17 +34,17 @@ const HEADER: &str = "# Heliogram master keys: version and 32 bytes in hex. The 
                       # Without this file the authorization keys are lost. Keep a copy, apart from the data.\n";
 
 impl MasterKeyFile {
-    /// Reads the keys; makes the first one only if there are no data that another key has sealed.
-    pub(crate) fn load(&self, data_exist: bool) -> Result<MasterKeys, OpenError> {
+    /// Reads the keys; makes the first one only if there are no secrets that another key has sealed.
+    pub(crate) fn load(&self, secrets_exist: bool) -> Result<MasterKeys, OpenError> {
         let (path, may_make) = match self {
-            Self::BesideData(path) => (path, !data_exist),
+            Self::BesideData(path) => (path, !secrets_exist),
             Self::Given(path) => (path, false),
         };
         let fail = |reason: String| OpenError::MasterKey(path.clone(), reason);
         let text = match read(path) {
             Ok(text) => text,
             Err(Unreadable::Absent) if may_make => make(path).map_err(|e| fail(e.to_string()))?,
-            Err(Unreadable::Absent) if data_exist => {
+            Err(Unreadable::Absent) if secrets_exist => {
                 return Err(fail(
                     "is missing: restore it, the keys can't be read without it".to_owned(),
                 ));
@@ -113,12 +114,7 @@ fn make(path: &Path) -> std::io::Result<Zeroizing<String>> {
     file.write_all(text.as_bytes())?;
     file.sync_all()?;
     std::fs::rename(&fresh, path)?;
-    if let Some(directory) = path
-        .parent()
-        .filter(|parent| !parent.as_os_str().is_empty())
-    {
-        File::open(directory)?.sync_all()?;
-    }
+    sync_directory_of(path)?;
     Ok(text)
 }
 
@@ -195,12 +191,12 @@ mod tests {
     fn no_key_is_made_beside_data_or_where_the_operator_names_a_file() {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("master.key");
-        for (file, data_exist, next_step) in [
+        for (file, secrets_exist, next_step) in [
             (MasterKeyFile::BesideData(path.clone()), true, "restore it"),
             (MasterKeyFile::Given(path.clone()), true, "restore it"),
             (MasterKeyFile::Given(path.clone()), false, "write one line"),
         ] {
-            let error = file.load(data_exist).unwrap_err().to_string();
+            let error = file.load(secrets_exist).unwrap_err().to_string();
             assert!(error.contains("is missing"), "{error}");
             assert!(error.contains(next_step), "{error}");
             assert!(!path.exists());

@@ -5,7 +5,10 @@ use std::path::Path;
 use heliogram_crypto::SecretBytes;
 use heliogram_proto::ids::Term;
 use rand_core::{Rng, UnwrapErr};
-use redb::{Database, DatabaseError, ReadableTable, TableDefinition};
+use redb::{
+    Database, DatabaseError, ReadableDatabase, ReadableTable, ReadableTableMetadata,
+    TableDefinition, TableError,
+};
 
 use crate::OpenError;
 use crate::record::Sealer;
@@ -47,7 +50,29 @@ fn restrict(file: &Path) -> std::io::Result<()> {
         .create(true)
         .truncate(false)
         .mode(0o600);
-    options.open(file).map(drop)
+    options.open(file)?;
+    sync_directory_of(file)
+}
+
+/// A file's name survives a power cut only once its directory is on disk.
+pub(crate) fn sync_directory_of(file: &Path) -> std::io::Result<()> {
+    let directory = file
+        .parent()
+        .filter(|parent| !parent.as_os_str().is_empty())
+        .unwrap_or(Path::new("."));
+    std::fs::File::open(directory)?.sync_all()
+}
+
+/// Tells whether anything was ever sealed: the first secret comes with the first start, in one step.
+pub(crate) fn holds_secrets(database: &Database, file: &Path) -> Result<bool, OpenError> {
+    let step = || -> Result<bool, redb::Error> {
+        match database.begin_read()?.open_table(SECRETS) {
+            Ok(secrets) => Ok(!secrets.is_empty()?),
+            Err(TableError::TableDoesNotExist(_)) => Ok(false),
+            Err(error) => Err(error.into()),
+        }
+    };
+    step().map_err(|error| data_error(file, error))
 }
 
 /// Checks the format, makes the tables, counts this start, and reads or makes the salt secret: in one durable step.

@@ -1,6 +1,7 @@
 //! The store as its users see it: the port's conformance suite, restarts, and files that can't be used.
 
 use std::path::Path;
+use std::sync::Barrier;
 
 use heliogram_ports::conformance::{self, record};
 use heliogram_ports::{AuthKeys, Inserted, KeyKind};
@@ -83,6 +84,39 @@ fn a_second_process_is_told_that_the_file_is_in_use() {
     let _first = opened(directory.path());
     let error = open(&Config::in_directory(directory.path())).unwrap_err();
     assert!(matches!(error, OpenError::InUse(_)), "{error}");
+}
+
+#[test]
+fn of_many_that_start_at_once_for_the_first_time_one_opens_the_store_and_can_open_it_again() {
+    for _ in 0..20 {
+        let directory = tempfile::tempdir().unwrap();
+        let start = Barrier::new(4);
+        let opened = std::thread::scope(|scope| {
+            let starters = std::array::from_fn::<_, 4, _>(|_| {
+                scope.spawn(|| {
+                    start.wait();
+                    open(&Config::in_directory(directory.path()))
+                })
+            });
+            starters.map(|starter| starter.join().unwrap())
+        });
+        let (stores, errors): (Vec<_>, Vec<_>) = opened.into_iter().partition(Result::is_ok);
+        assert!(
+            errors
+                .iter()
+                .all(|error| matches!(error, Err(OpenError::InUse(_)))),
+            "{errors:?}"
+        );
+        drop(stores);
+        drop(open(&Config::in_directory(directory.path())).unwrap());
+    }
+}
+
+#[test]
+fn a_first_start_that_was_cut_short_before_anything_was_sealed_is_made_good() {
+    let directory = tempfile::tempdir().unwrap();
+    std::fs::write(directory.path().join("keys.redb"), b"").unwrap();
+    opened(directory.path());
 }
 
 #[test]
