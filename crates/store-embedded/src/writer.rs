@@ -2,6 +2,7 @@
 //!
 //! A commit costs an fsync, so the rate of new keys is bounded by the disk; many handshakes share one.
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, TrySendError, sync_channel};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
@@ -101,12 +102,11 @@ fn run(database: &Database, sealer: &Sealer, inbox: &Receiver<Request>) {
     let mut purge_at = Instant::now();
     loop {
         if Instant::now() >= purge_at {
-            purge_at = Instant::now() + PURGE_PERIOD;
-            match purge(database, unix_now_s()) {
-                Ok(0) => {}
-                Ok(purged) => tracing::debug!(purged, "removed ended temporary keys"),
-                Err(error) => tracing::error!(%error, "purging temporary keys failed"),
-            }
+            let purged = guarded(|| purge(database, unix_now_s())).unwrap_or_else(|error| {
+                tracing::error!(%error, "purging temporary keys failed");
+                0
+            });
+            purge_at = Instant::now() + pause_after_purge(purged);
         }
         match inbox.recv_timeout(purge_at.saturating_duration_since(Instant::now())) {
             Ok(first) => {
@@ -120,9 +120,26 @@ fn run(database: &Database, sealer: &Sealer, inbox: &Receiver<Request>) {
     }
 }
 
+/// Runs a transaction. A panic is an error of it alone: the thread must go on, or no key could ever be stored again.
+fn guarded<T>(transaction: impl FnOnce() -> Result<T, redb::Error>) -> Result<T, String> {
+    match catch_unwind(AssertUnwindSafe(transaction)) {
+        Ok(outcome) => outcome.map_err(|error| error.to_string()),
+        Err(_) => Err("panicked".to_owned()),
+    }
+}
+
+/// As soon as requests allow if there may be more to purge: keys may end faster than one purge a period removes them.
+const fn pause_after_purge(purged: usize) -> Duration {
+    if purged < PURGE_MAX {
+        PURGE_PERIOD
+    } else {
+        Duration::ZERO
+    }
+}
+
 /// Carries out a batch; answers only after it is durable.
 fn commit(database: &Database, sealer: &Sealer, batch: Vec<Request>) {
-    let outcome = (|| -> Result<Vec<bool>, redb::Error> {
+    let outcome = guarded(|| {
         let transaction = database.begin_write()?;
         let changes = batch
             .iter()
@@ -133,7 +150,7 @@ fn commit(database: &Database, sealer: &Sealer, batch: Vec<Request>) {
             .collect::<Result<Vec<_>, _>>()?;
         transaction.commit()?;
         Ok(changes)
-    })();
+    });
     let changes = match outcome {
         Ok(changes) => changes.into_iter().map(Ok).collect(),
         Err(error) => {
@@ -225,4 +242,35 @@ pub(crate) fn purge(database: &Database, now_unix_s: u64) -> Result<usize, redb:
         transaction.commit()?;
     }
     Ok(ended)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_transaction_that_panics_fails_alone_and_leaves_the_file_writable() {
+        let directory = tempfile::tempdir().unwrap();
+        let database = Database::create(directory.path().join("x.redb")).unwrap();
+        let panics = || -> Result<(), redb::Error> {
+            let transaction = database.begin_write()?;
+            transaction.open_table(ENDS)?.insert((1, 1), ())?;
+            panic!("as the test wants it");
+        };
+        assert_eq!(guarded(panics), Err("panicked".to_owned()));
+
+        let works = || {
+            let transaction = database.begin_write()?;
+            let is_empty = transaction.open_table(ENDS)?.first()?.is_none();
+            transaction.commit()?;
+            Ok(is_empty)
+        };
+        assert_eq!(guarded(works), Ok(true));
+    }
+
+    #[test]
+    fn a_full_purge_is_followed_by_another_at_once_and_one_that_is_not_full_is_not() {
+        assert_eq!(pause_after_purge(PURGE_MAX - 1), PURGE_PERIOD);
+        assert_eq!(pause_after_purge(PURGE_MAX), Duration::ZERO);
+    }
 }
