@@ -119,7 +119,7 @@ impl Connection {
         self.phase = self.edge.phase();
         let mut is_active = self.flush(task, now);
         self.take_mail(scratch);
-        is_active |= (self.wants_drain && self.backlog.may_grow()) || !scratch.mail.is_empty();
+        is_active |= self.may_drain() || !scratch.mail.is_empty();
         self.handle_mail(now, scratch);
         is_active |= self.read(task, now, scratch);
         if self.link.next_deadline().is_some_and(|end| end <= now.mono) {
@@ -290,12 +290,16 @@ impl Connection {
         }
     }
 
+    fn may_drain(&self) -> bool {
+        self.wants_drain && self.end.is_none() && self.backlog.may_grow()
+    }
+
     /// Takes what the host has ready, if the socket takes it.
     fn drain(&mut self, now: Now, scratch: &mut Scratch) {
         if self.phase == Phase::Closing && !self.is_drained {
             self.wants_drain = true;
         }
-        if !self.wants_drain || self.end.is_some() || !self.backlog.may_grow() {
+        if !self.may_drain() {
             return;
         }
         self.wants_drain = false;
@@ -430,7 +434,74 @@ const FLOOD: Option<i32> = Some(-429);
 
 #[cfg(test)]
 mod tests {
+    use std::net::Ipv4Addr;
+    use std::task::Waker;
+
+    use heliogram_ports::memory::MemoryKeys;
+    use heliogram_ports::{FromHost, SessionPort, Wake};
+    use heliogram_proto::exchange::server::{Config as ExchangeConfig, Dcs, Keyring};
+    use heliogram_proto::ids::Term;
+    use tokio::net::TcpListener;
+
     use super::*;
+    use crate::config::Config;
+
+    #[tokio::test]
+    async fn a_connection_that_only_waits_for_a_slow_reader_is_not_active() {
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
+        let _reader = TcpStream::connect(listener.local_addr().unwrap())
+            .await
+            .unwrap();
+        let (stream, peer) = listener.accept().await.unwrap();
+        let exchange = ExchangeConfig {
+            keys: Keyring::new([]),
+            dcs: Dcs::Any,
+            legacy_padding: true,
+            term: Term(1),
+        };
+        let keys = Arc::new(MemoryKeys::new());
+        let edge = Edge::new(Config::default(), keys, Arc::new(Silent), exchange).unwrap();
+        let edge = Arc::new(edge);
+        let transport = Transport::new(Arc::default());
+        let admission = edge.limiter.lock().connect_unnamed().unwrap();
+        let mut connection = Connection::new(edge, stream, peer, transport, admission);
+        let mut task = Context::from_waker(Waker::noop());
+        // More than the socket takes, and less than stops a drain.
+        while connection.backlog.is_empty() {
+            let mut bytes = vec![0; 32 << 10];
+            let now = connection.edge.clock.now().mono;
+            connection
+                .backlog
+                .write(&mut connection.stream, &mut task, &mut bytes, now)
+                .unwrap();
+        }
+        assert!(connection.backlog.may_grow());
+
+        connection.wants_drain = true;
+        connection.end = Some(End::AfterFlush);
+        // The system may yet move a little.
+        let active = (0..100)
+            .filter(|_| Scratch::lend(|scratch| connection.turn(&mut task, scratch)))
+            .count();
+        assert!(active < 100 && !connection.is_over(), "{active}");
+    }
+
+    /// A host that has nothing to say.
+    struct Silent;
+
+    impl SessionPort for Silent {
+        fn attach(&self, _: LinkId, _: Arc<dyn Wake>) {}
+
+        fn submit(&self, inputs: &mut Vec<ToHost>) {
+            inputs.clear();
+        }
+
+        fn drain(&self, _: LinkId, _: &mut Vec<FromHost>) {}
+
+        fn is_quiet(&self) -> bool {
+            true
+        }
+    }
 
     /// Every idle connection holds this much, and its session comes on top: see the target of 2 KiB for both.
     #[test]
