@@ -96,7 +96,7 @@ fn parsed<'a, Q: Deserialize<'a>>(
 }
 
 fn malformed() -> Reply {
-    error(400, "INPUT_FETCH_ERROR".to_owned())
+    error(400, "INPUT_FETCH_FAIL".to_owned())
 }
 
 const fn error(code: i32, message: String) -> Reply {
@@ -236,11 +236,11 @@ mod tests {
         let mut long = GetConfig.to_bytes();
         long.extend_from_slice(&[0; 4]);
 
-        assert_eq!(error_of(&long), (400, "INPUT_FETCH_ERROR".to_owned()));
-        assert_eq!(error_of(&[]), (400, "INPUT_FETCH_ERROR".to_owned()));
+        assert_eq!(error_of(&long), (400, "INPUT_FETCH_FAIL".to_owned()));
+        assert_eq!(error_of(&[]), (400, "INPUT_FETCH_FAIL".to_owned()));
         assert_eq!(
             error_of(&GetAppConfig::ID.to_le_bytes()),
-            (400, "INPUT_FETCH_ERROR".to_owned())
+            (400, "INPUT_FETCH_FAIL".to_owned())
         );
     }
 

@@ -139,7 +139,7 @@ fn a_body_of_zero_bytes_is_the_shortest_and_opens() {
 }
 
 #[test]
-fn padding_of_12_to_1024_bytes_is_accepted_and_neither_11_nor_1025() {
+fn padding_of_12_to_1024_bytes_is_accepted_and_neither_8_nor_1028() {
     for (padding, good) in [
         (8, false),
         (12, true),
