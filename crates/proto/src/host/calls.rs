@@ -40,17 +40,13 @@ impl Host {
         let identity = key.identity();
         match effect {
             server::Effect::Call { msg_id, request } => {
-                self.calls_running += 1;
-                // One that its own container has dropped is no longer there to be answered, and counted by `Cancel`.
                 if let Some((code, name)) = self.on_call(msg_id, request, origin, cx)
                     && let Some(entry) = self.entry(identity, session_id)
-                    && entry.session.reply(msg_id, rpc_error(code, name))
                 {
-                    self.calls_running = self.calls_running.saturating_sub(1);
+                    entry.session.reply(msg_id, rpc_error(code, name));
                 }
             }
             server::Effect::Cancel { msg_id } => {
-                self.calls_running = self.calls_running.saturating_sub(1);
                 if let Some(entry) = self.entry(identity, session_id) {
                     let incarnation = entry.session.unique_id();
                     let id = CallId {
@@ -149,7 +145,6 @@ impl Host {
             && entry.session.reply(call.msg_id, answer.result)
         {
             entry.touch(cx.now.mono);
-            self.calls_running = self.calls_running.saturating_sub(1);
             self.settle(call.identity, call.session_id, cx);
         }
     }

@@ -131,6 +131,11 @@ impl Owned {
         self.sessions.len()
     }
 
+    pub(super) fn calls_running(&self) -> usize {
+        let sessions = self.sessions.iter();
+        sessions.map(|it| it.session.running_calls().count()).sum()
+    }
+
     /// Tells whether nothing needs to be remembered.
     pub(super) fn is_over(&mut self, now: Mono) -> bool {
         self.ended.retain(|it| it.until > now);

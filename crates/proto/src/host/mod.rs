@@ -135,7 +135,6 @@ pub struct Host {
     /// Makes the ids of what is sent outside of sessions. A session's go on above it, and it goes on above those of a
     /// session that ends, so that a client never gets two messages with one id.
     ids: Generator,
-    calls_running: usize,
     /// Kept for its room only; empty between steps.
     effects: Vec<server::Effect>,
 }
@@ -151,7 +150,6 @@ impl Host {
             links: BTreeMap::new(),
             timers: Timers::default(),
             ids: Generator::default(),
-            calls_running: 0,
             effects: Vec::new(),
         }
     }
@@ -216,8 +214,8 @@ impl Host {
 
     /// Returns how many calls run.
     #[must_use]
-    pub const fn calls_running(&self) -> usize {
-        self.calls_running
+    pub fn calls_running(&self) -> usize {
+        self.identities.values().map(|it| it.calls_running()).sum()
     }
 
     /// Returns how many sessions there are.

@@ -54,6 +54,7 @@ impl Host {
             now,
             salts: &salts,
             source,
+            salts_given: false,
             effects: &mut effects,
         };
         let outcome = entry.session.handle(&header, contents, &mut turn);
@@ -290,9 +291,6 @@ impl Host {
                 state.sessions.retain(|&it| it != (identity, session_id));
             }
         }
-        self.calls_running = self
-            .calls_running
-            .saturating_sub(entry.session.calls_running());
         let incarnation = entry.session.unique_id();
         for msg_id in entry.session.running_calls() {
             let id = CallId {

@@ -12,16 +12,19 @@ use crate::session::{Received, Session};
 use crate::side::{Client, Server};
 
 impl Session<Server> {
-    /// Never fewer than two salts: some clients ask again and again when they get only one.
+    /// Never fewer than two salts: some clients ask again and again when they get only one. No more than that to a
+    /// second request in one frame: a container of a thousand would cost as many as sixty times a thousand hashes.
     pub(super) fn on_get_future_salts(
         &mut self,
         message: &tl::GetFutureSalts,
         it: Received,
-        turn: &Turn<'_>,
+        turn: &mut Turn<'_>,
     ) {
+        let is_first = !core::mem::replace(&mut turn.salts_given, true);
+        let count = if is_first { message.num } else { 0 };
         let salts: Vec<_> = turn
             .salts
-            .future(turn.source, message.num)
+            .future(turn.source, count)
             .map(|(since, until, salt)| {
                 let (valid_since, valid_until) = (seconds(since), seconds(until));
                 Bare(tl::FutureSalt {

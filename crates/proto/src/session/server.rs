@@ -90,6 +90,8 @@ pub(crate) struct Turn<'a> {
     pub(crate) now: Now,
     pub(crate) salts: &'a Salts,
     pub(crate) source: &'a SaltSource,
+    /// Future salts were asked for in this frame: they are costly to derive.
+    pub(crate) salts_given: bool,
     pub(crate) effects: &'a mut Vec<Effect>,
 }
 
@@ -403,11 +405,6 @@ impl Session<Server> {
     /// Returns the highest identifier received: below it a later session with this id accepts nothing.
     pub(crate) fn floor(&self) -> MsgId {
         self.inbox.highest()
-    }
-
-    /// Returns how many calls run.
-    pub(crate) fn calls_running(&self) -> usize {
-        self.state.calls.len()
     }
 
     /// Returns the calls that run.

@@ -3,7 +3,7 @@
 use heliogram_proto::ids::{LinkId, MsgId, SeqNo, SessionId};
 use heliogram_tl::{Serialize, api, mtproto as tl};
 
-use crate::support::{LINK, METHOD, START_S, World, container, hex, ping, vectors};
+use crate::support::{LINK, METHOD, START_S, Sent, World, container, hex, ping, vectors};
 
 #[test]
 fn a_ping_is_answered_by_a_bare_pong() {
@@ -141,6 +141,21 @@ fn future_salts_are_at_least_2_and_at_most_64_and_follow_each_other() {
             assert_ne!(pair[0].salt, pair[1].salt);
         }
     }
+}
+
+#[test]
+fn a_container_full_of_requests_for_salts_has_one_answered_in_full() {
+    let mut world = World::new();
+    let requests: Vec<_> = (0..3)
+        .map(|_| {
+            let request = tl::GetFutureSalts { num: 64 }.to_bytes();
+            (world.client_id(), world.seqno(false), request)
+        })
+        .collect();
+    world.send_bytes(false, container(&requests));
+    let given = |it: &Sent| it.read::<tl::FutureSalts<'_>>().salts.len();
+    let given: Vec<_> = world.answers().iter().map(given).collect();
+    assert_eq!(given, [64, 2, 2]);
 }
 
 #[test]
