@@ -50,6 +50,10 @@ struct Cli {
 #[derive(Debug, Subcommand)]
 enum Command {
     /// Runs a server in one process, with an embedded store and a built-in backend.
+    #[command(
+        after_help = "SIGTERM or Ctrl-C ends it in order. HELIOGRAM_LOG=debug in the environment shows every connection \
+                      and why it closed."
+    )]
     Serve(ServeOptions),
     /// Makes the server's RSA key, if there is none, and prints its fingerprint.
     Keygen {
