@@ -414,6 +414,18 @@ fn an_application_that_is_not_allowed_gets_no_further_than_init_connection() {
 }
 
 #[test]
+fn a_client_that_has_not_introduced_itself_may_call_even_if_applications_are_listed() {
+    let mut config = Config::new(Term(1), SecretBytes::new([7; 32]));
+    config.api_ids = Some(vec![4]);
+    let mut world = World::with_config(config);
+
+    world.send_bytes(true, 0x0d91_a548_u32.to_le_bytes().to_vec());
+
+    assert_eq!(world.calls.len(), 1);
+    assert_eq!(world.calls[0].1.client, None);
+}
+
+#[test]
 fn an_unbound_temporary_key_may_call_three_methods_only() {
     let expires_at_unix_s = u32::try_from(START_S).unwrap() + 3600;
     let allowed = [0xc4f9_186b_u32, 0x1fb3_3026, 0xcdd4_2a05];
