@@ -27,9 +27,9 @@ use tokio::time::Sleep;
 
 use self::backlog::Backlog;
 use self::scratch::Scratch;
-use crate::clock::with_rng;
 use crate::edge::{Edge, Phase};
 use crate::handle::Handle;
+use crate::rng::with_rng;
 
 /// A connection and all that is to be given back when it ends, however it ends.
 pub(crate) struct Connection {
@@ -88,7 +88,7 @@ impl Connection {
     pub(crate) async fn run(mut self: Box<Self>) {
         {
             let far = self.edge.clock.instant(Mono(u64::MAX));
-            let mut sleep = pin!(tokio::time::sleep_until(far));
+            let mut sleep = pin!(tokio::time::sleep_until(far.into()));
             poll_fn(|task| self.poll(task, sleep.as_mut())).await;
         }
         self.handle.settle(Phase::Ended);
@@ -357,7 +357,7 @@ impl Connection {
             .flatten()
             .min();
         let Some(next) = next else { return false };
-        let next = self.edge.clock.instant(next);
+        let next = self.edge.clock.instant(next).into();
         loop {
             // A deadline mostly moves away: the timer stays, and looks again when it rings.
             if next < sleep.deadline() || sleep.is_elapsed() {

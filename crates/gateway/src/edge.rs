@@ -8,6 +8,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
 use std::time::Duration;
 
+use heliogram_ports::clock::Clock;
 use heliogram_ports::{AuthKeys, Inserted, KeyRecord, SessionPort, ToHost, Unavailable};
 use heliogram_proto::cx::{Cx, Mono};
 use heliogram_proto::edge::exchanges::{self, Exchanges, Job, StoreOutcome, Ticket};
@@ -18,10 +19,10 @@ use heliogram_proto::ids::{AuthKeyId, LinkId};
 use parking_lot::Mutex;
 use tokio::runtime;
 
-use crate::clock::{Clock, with_rng};
 use crate::config::Config;
 use crate::handle::{Handle, Links};
 use crate::pool::Pool;
+use crate::rng::with_rng;
 
 /// The shared part of a gateway.
 pub(crate) struct Edge {

@@ -14,13 +14,13 @@
 //!
 //! Logs name no secret; addresses appear at `debug` and below.
 
-mod clock;
 mod config;
 mod connection;
 mod edge;
 mod gateway;
 mod handle;
 mod pool;
+mod rng;
 
 pub use config::{Config, Listener, ListenerKind};
 pub use gateway::Gateway;

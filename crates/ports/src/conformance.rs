@@ -4,11 +4,11 @@
 
 use std::future::poll_fn;
 use std::task::Poll;
-use std::time::{SystemTime, UNIX_EPOCH};
 
 use heliogram_crypto::AuthKey;
 use heliogram_proto::ids::{AuthKeyId, Salt, Term};
 
+use crate::clock::unix_now;
 use crate::{AuthKeys, FirstSalt, Inserted, KeyFacts, KeyKind, KeyRecord};
 
 /// Runs every rule of [`AuthKeys`].
@@ -96,10 +96,7 @@ async fn removes_once(keys: &dyn AuthKeys) {
 }
 
 async fn hides_an_ended_temporary_key(keys: &dyn AuthKeys) {
-    let now = SystemTime::now()
-        .duration_since(UNIX_EPOCH)
-        .map_or(0, |since| since.as_secs());
-    let now = u32::try_from(now).unwrap_or(u32::MAX);
+    let now = u32::try_from(unix_now().seconds()).unwrap_or(u32::MAX);
     let ended = record(
         4,
         KeyKind::Temporary {

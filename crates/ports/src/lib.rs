@@ -5,6 +5,7 @@
 //!
 //! The values themselves live in [`heliogram_proto::port`], where the pure machines make them.
 
+pub mod clock;
 pub mod conformance;
 pub mod memory;
 

@@ -4,10 +4,10 @@
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::{SystemTime, UNIX_EPOCH};
 
 use heliogram_proto::ids::AuthKeyId;
 
+use crate::clock::unix_now;
 use crate::{AuthKeys, BoxFuture, Inserted, KeyRecord, Unavailable};
 
 /// Keys in a map, at most [`KEYS_MAX`] of them.
@@ -21,7 +21,7 @@ impl MemoryKeys {
     /// Makes an empty store on the system's clock.
     #[must_use]
     pub const fn new() -> Self {
-        Self::with_clock(system_unix_s)
+        Self::with_clock(|| unix_now().seconds())
     }
 
     /// Makes an empty store on the caller's clock, which returns Unix time in seconds.
@@ -97,9 +97,3 @@ impl AuthKeys for MemoryKeys {
 
 /// Keys that a [`MemoryKeys`] holds: some 500 MB. A store that is full is unavailable to new keys.
 pub const KEYS_MAX: usize = 1_000_000;
-
-fn system_unix_s() -> u64 {
-    SystemTime::now()
-        .duration_since(UNIX_EPOCH)
-        .map_or(0, |since| since.as_secs())
-}

@@ -5,10 +5,9 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use heliogram_ports::clock::Clock;
 use heliogram_proto::cx::Mono;
 use tokio::sync::Notify;
-
-use crate::clock::Clock;
 
 /// The deadlines of all shards.
 pub(crate) struct Alarm {
@@ -46,7 +45,7 @@ impl Alarm {
     }
 
     /// Waits until a deadline is due; returns the shards whose deadline is.
-    pub(crate) async fn wait(&self, clock: &Clock) -> Vec<usize> {
+    pub(crate) async fn wait(&self, clock: Clock) -> Vec<usize> {
         loop {
             let earliest = self.earliest();
             self.armed.store(earliest, Ordering::SeqCst);
@@ -57,7 +56,7 @@ impl Alarm {
                 self.earlier.notified().await;
                 continue;
             }
-            let at = clock.instant_of(Mono(earliest)).into();
+            let at = clock.instant(Mono(earliest)).into();
             tokio::select! {
                 () = tokio::time::sleep_until(at) => {
                     let now = clock.now().mono;
@@ -109,9 +108,9 @@ mod tests {
         alarm.set(1, Some(now + NOT_IN_THIS_TEST));
         alarm.set(2, Some(now));
 
-        let first = alarm.wait(&clock).await;
+        let first = alarm.wait(clock).await;
         alarm.set(2, None);
-        let second = alarm.wait(&clock).await;
+        let second = alarm.wait(clock).await;
 
         assert_eq!((first, second), (vec![2], vec![0]));
         assert!(clock.now().mono >= now + SOON);
@@ -122,7 +121,7 @@ mod tests {
         let (alarm, clock) = (Alarm::new(2), Clock::start());
         alarm.set(0, Some(clock.now().mono + NOT_IN_THIS_TEST));
 
-        let (due, ()) = tokio::join!(alarm.wait(&clock), async {
+        let (due, ()) = tokio::join!(alarm.wait(clock), async {
             tokio::time::sleep(SOON).await;
             alarm.set(1, Some(clock.now().mono));
         });
@@ -136,7 +135,7 @@ mod tests {
         alarm.set(0, Some(clock.now().mono + SOON));
 
         let waiting = tokio::time::timeout(SOON * 3, async {
-            tokio::join!(alarm.wait(&clock), async { alarm.set(0, None) })
+            tokio::join!(alarm.wait(clock), async { alarm.set(0, None) })
         });
 
         assert!(waiting.await.is_err());

@@ -11,10 +11,8 @@
 //! ```
 
 mod alarm;
-mod clock;
 mod links;
 mod local;
 mod shard;
 
-pub use self::clock::Clock;
 pub use self::local::LocalPort;

@@ -6,6 +6,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
+use heliogram_ports::clock::Clock;
 use heliogram_ports::{
     Answer, Backend, BoxFuture, Call, FromHost, Reply, RpcError, SessionPort, ToHost, Wake,
 };
@@ -18,7 +19,6 @@ use tokio::runtime::Handle;
 use tokio::task::AbortHandle;
 
 use crate::alarm::Alarm;
-use crate::clock::Clock;
 use crate::links::{Links, SHARDS_MAX, Waking};
 use crate::shard::{Outcome, Shard, Step};
 
@@ -70,7 +70,7 @@ impl LocalPort {
     /// Lets deadlines pass, until it is dropped.
     pub async fn run(&self) {
         loop {
-            for shard in self.inner.alarm.wait(&self.inner.clock).await {
+            for shard in self.inner.alarm.wait(self.inner.clock).await {
                 self.inner
                     .run(shard, Step::Deadline, self.inner.clock.now(), None);
             }

@@ -19,6 +19,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use heliogram_crypto::SecretBytes;
+use heliogram_ports::clock::unix_now;
 use heliogram_ports::{AuthKeys, BoxFuture, Inserted, KeyRecord, Unavailable};
 use heliogram_proto::ids::{AuthKeyId, Term};
 use redb::{Database, ReadableDatabase};
@@ -144,7 +145,7 @@ impl EmbeddedKeys {
                 "the record of {id:?} does not open"
             )));
         };
-        Ok((!record.facts.is_expired(writer::unix_now_s())).then(|| Arc::new(record)))
+        Ok((!record.facts.is_expired(unix_now().seconds())).then(|| Arc::new(record)))
     }
 }
 

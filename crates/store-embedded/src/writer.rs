@@ -5,8 +5,9 @@
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, TrySendError, sync_channel};
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant};
 
+use heliogram_ports::clock::unix_now;
 use heliogram_ports::{BoxFuture, Inserted, KeyKind, KeyRecord, Unavailable};
 use heliogram_proto::ids::AuthKeyId;
 use redb::{Database, ReadableTable, WriteTransaction};
@@ -91,21 +92,15 @@ impl Drop for Writer {
     }
 }
 
-/// Unix time in whole seconds.
-pub(crate) fn unix_now_s() -> u64 {
-    SystemTime::now()
-        .duration_since(UNIX_EPOCH)
-        .map_or(0, |since| since.as_secs())
-}
-
 fn run(database: &Database, sealer: &Sealer, inbox: &Receiver<Request>) {
     let mut purge_at = Instant::now();
     loop {
         if Instant::now() >= purge_at {
-            let purged = guarded(|| purge(database, unix_now_s())).unwrap_or_else(|error| {
-                tracing::error!(%error, "purging temporary keys failed");
-                0
-            });
+            let purged =
+                guarded(|| purge(database, unix_now().seconds())).unwrap_or_else(|error| {
+                    tracing::error!(%error, "purging temporary keys failed");
+                    0
+                });
             purge_at = Instant::now() + pause_after_purge(purged);
         }
         match inbox.recv_timeout(purge_at.saturating_duration_since(Instant::now())) {

@@ -4,9 +4,9 @@
 
 use std::net::SocketAddr;
 use std::sync::OnceLock;
-use std::time::{SystemTime, UNIX_EPOCH};
 
 use bytes::Bytes;
+use heliogram_ports::clock::unix_now;
 use heliogram_ports::{Answer, Backend, Call, Reply, RpcError};
 use heliogram_tl::api::help::{GetAppConfig, GetConfig, GetNearestDc};
 use heliogram_tl::{Deserialize, layer};
@@ -68,9 +68,7 @@ impl BuiltIn {
 
 impl Backend for BuiltIn {
     fn call(&self, call: Call) -> Answer {
-        let now_unix_s = SystemTime::now()
-            .duration_since(UNIX_EPOCH)
-            .map_or(0, |since| since.as_secs());
+        let now_unix_s = unix_now().seconds();
         Answer::Now(self.answer(&call.body, call.key.dc, now_unix_s))
     }
 }

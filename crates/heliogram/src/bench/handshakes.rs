@@ -15,12 +15,12 @@ use anyhow::{Context, bail};
 use heliogram_crypto::SecretBytes;
 use heliogram_crypto::dh::Group;
 use heliogram_crypto::rsa::PrivateKey;
+use heliogram_ports::clock::Clock;
 use heliogram_proto::cx::Cx;
 use heliogram_proto::edge::exchanges::{Effect, Exchanges, Input, Limits, StoreOutcome};
 use heliogram_proto::exchange::client::{AwaitResPq, Config, Outcome};
 use heliogram_proto::exchange::server::{self, Dcs, Keyring};
 use heliogram_proto::ids::{LinkId, Term};
-use heliogram_session::Clock;
 use rand_chacha::ChaCha20Rng;
 use rand_core::Rng;
 

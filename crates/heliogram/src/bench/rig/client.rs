@@ -9,6 +9,7 @@ use bytes::Bytes;
 use heliogram_crypto::AuthKey;
 use heliogram_crypto::rsa::PublicKey;
 use heliogram_crypto::rsa_pad::Padding;
+use heliogram_ports::clock::Clock;
 use heliogram_proto::cx::Cx;
 use heliogram_proto::envelope::{self, Message};
 use heliogram_proto::exchange::client::{AwaitResPq, Config, Outcome};
@@ -19,7 +20,6 @@ use heliogram_proto::session::client::Event;
 use heliogram_proto::side::Client;
 use heliogram_proto::transport::Framing;
 use heliogram_proto::transport::client::{Config as TransportConfig, Incoming, Transport};
-use heliogram_session::Clock;
 use rand_chacha::ChaCha20Rng;
 use rand_core::Rng;
 
