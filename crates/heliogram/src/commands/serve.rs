@@ -1,6 +1,7 @@
 //! `heliogram serve`: everything in one process, until it is told to stop.
 
 use std::io::{self, Write};
+use std::time::Duration;
 
 use anyhow::Context;
 use tokio::signal::unix::{SignalKind, signal};
@@ -20,7 +21,10 @@ pub(crate) fn run(config: Config) -> anyhow::Result<()> {
         .enable_all()
         .build()
         .context("no runtime")?;
-    runtime.block_on(serve(config))
+    let served = runtime.block_on(serve(config));
+    // Dropping it would wait for ever for a thread that a hanging disk holds.
+    runtime.shutdown_timeout(THREADS_GRACE);
+    served
 }
 
 async fn serve(config: Config) -> anyhow::Result<()> {
@@ -39,6 +43,9 @@ async fn serve(config: Config) -> anyhow::Result<()> {
     }
     Ok(())
 }
+
+/// How long threads that wait for the disk are waited for.
+const THREADS_GRACE: Duration = Duration::from_secs(5);
 
 /// Signals that ask the process to end.
 struct Stop {
