@@ -17,7 +17,6 @@ use std::time::Duration;
 use heliogram_ports::ToHost;
 use heliogram_proto::cx::{Cx, Mono, Now};
 use heliogram_proto::edge::limiter::Admission;
-use heliogram_proto::edge::mailbox::Mail;
 use heliogram_proto::ids::LinkId;
 use heliogram_proto::link::{Effect, Input, Link};
 use heliogram_proto::transport::server::Transport;
@@ -154,12 +153,7 @@ impl Connection {
 
     fn handle_mail(&mut self, now: Now, scratch: &mut Scratch) {
         let mut mail = std::mem::take(&mut scratch.mail);
-        for mail in mail.drain(..) {
-            let input = match mail {
-                Mail::Answer(body) => Input::Answer(body),
-                Mail::Key { id, outcome } => Input::Key { id, outcome },
-                Mail::Refuse { code } => Input::Refuse { code },
-            };
+        for input in mail.drain(..) {
             self.step(now, scratch, |link, write, cx| {
                 link.handle(input, write, cx);
             });
@@ -239,7 +233,7 @@ impl Connection {
                 Effect::Exchange { body, starts } => {
                     if starts && !self.may_start_handshake(now) {
                         tracing::debug!(link = self.id.0, "too many handshakes");
-                        self.handle.post(Mail::Refuse { code: FLOOD });
+                        self.handle.post(Input::Refuse { code: FLOOD });
                     } else {
                         self.edge.request(self.id, &body);
                     }

@@ -14,8 +14,8 @@ use heliogram_proto::cx::{Cx, Mono};
 use heliogram_proto::edge::exchanges::{self, Exchanges, Job, StoreOutcome, Ticket};
 use heliogram_proto::edge::keys::{self, KeyCache, KeyOutcome};
 use heliogram_proto::edge::limiter::{Admission, Limiter};
-use heliogram_proto::edge::mailbox::Mail;
 use heliogram_proto::ids::{AuthKeyId, LinkId};
+use heliogram_proto::link;
 use parking_lot::Mutex;
 use tokio::runtime;
 
@@ -175,7 +175,7 @@ impl Edge {
             match effect {
                 keys::Effect::Load { id } => self.load(id),
                 keys::Effect::Outcome { link, id, outcome } => {
-                    self.links.post(link, Mail::Key { id, outcome });
+                    self.links.post(link, link::Input::Key { id, outcome });
                 }
             }
         }
@@ -222,13 +222,14 @@ impl Edge {
         for effect in effects {
             match effect {
                 exchanges::Effect::Answer { link, body } => {
-                    self.links.post(link, Mail::Answer(body));
+                    self.links.post(link, link::Input::Answer(body));
                 }
                 exchanges::Effect::Close { link } => {
-                    self.links.post(link, Mail::Refuse { code: None });
+                    self.links.post(link, link::Input::Refuse { code: None });
                 }
                 exchanges::Effect::Refuse { link, code } => {
-                    self.links.post(link, Mail::Refuse { code: Some(code) });
+                    self.links
+                        .post(link, link::Input::Refuse { code: Some(code) });
                 }
                 exchanges::Effect::Store { ticket, record } => self.store(ticket, *record),
                 exchanges::Effect::Work(job) => self.work(job),

@@ -6,8 +6,9 @@ use std::sync::atomic::{AtomicU8, Ordering};
 use std::task::Waker;
 
 use heliogram_ports::Wake;
-use heliogram_proto::edge::mailbox::{Mail, Mailbox};
+use heliogram_proto::edge::mailbox::Mailbox;
 use heliogram_proto::ids::LinkId;
+use heliogram_proto::link::Input;
 use parking_lot::Mutex;
 
 use crate::edge::Phase;
@@ -28,12 +29,12 @@ struct Inner {
 }
 
 impl Handle {
-    pub(crate) fn post(&self, mail: Mail) {
+    pub(crate) fn post(&self, mail: Input) {
         self.change(|mailbox| mailbox.post(mail));
     }
 
     /// Begins a turn: takes all mail, and tells whether the host has something to drain.
-    pub(crate) fn take(&self, out: &mut Vec<Mail>) -> bool {
+    pub(crate) fn take(&self, out: &mut Vec<Input>) -> bool {
         let mut inner = self.inner.lock();
         inner.waker = None;
         inner.mailbox.take(out)
@@ -99,7 +100,7 @@ impl Links {
     }
 
     /// Puts mail into a link's mailbox; nothing if it is gone.
-    pub(crate) fn post(&self, link: LinkId, mail: Mail) {
+    pub(crate) fn post(&self, link: LinkId, mail: Input) {
         let handle = self
             .shard(link)
             .and_then(|shard| shard.lock().get(&link).cloned());

@@ -3,14 +3,13 @@
 use std::cell::Cell;
 
 use heliogram_ports::{FromHost, ToHost};
-use heliogram_proto::edge::mailbox::Mail;
-use heliogram_proto::link::{self, Effect};
+use heliogram_proto::link::{self, Effect, Input};
 
 /// The buffers. All but `read` are empty between turns.
 pub(super) struct Scratch {
     pub(super) read: Vec<u8>,
     pub(super) write: Vec<u8>,
-    pub(super) mail: Vec<Mail>,
+    pub(super) mail: Vec<Input>,
     pub(super) effects: Vec<Effect>,
     pub(super) to_host: Vec<ToHost>,
     pub(super) from_host: Vec<FromHost>,

@@ -6,45 +6,19 @@
 //! [`KEYS_PER_LINK_MAX`]: crate::limits::KEYS_PER_LINK_MAX
 //! [`EXCHANGE_MESSAGES_MAX`]: crate::limits::EXCHANGE_MESSAGES_MAX
 
-use bytes::Bytes;
-
-use crate::edge::keys::KeyOutcome;
-use crate::ids::AuthKeyId;
-
-/// Something for a link.
-#[derive(Clone, Debug)]
-#[expect(
-    clippy::exhaustive_enums,
-    reason = "a new kind must break every driver at compile time"
-)]
-pub enum Mail {
-    /// A look-up has ended.
-    Key {
-        /// Of which key.
-        id: AuthKeyId,
-        /// What came of it.
-        outcome: KeyOutcome,
-    },
-    /// The exchange answers: the body of an unencrypted message.
-    Answer(Bytes),
-    /// The exchange refuses the link, with this transport error.
-    Refuse {
-        /// `-404`, `-429`, `-444`, or nothing.
-        code: Option<i32>,
-    },
-}
+use crate::link::Input;
 
 /// Mail, and whether the host has something to drain.
 #[derive(Debug, Default)]
 pub struct Mailbox {
-    mail: Vec<Mail>,
+    mail: Vec<Input>,
     drain: bool,
 }
 
 impl Mailbox {
     /// Adds mail; tells whether the connection must be woken.
     #[must_use]
-    pub fn post(&mut self, mail: Mail) -> bool {
+    pub fn post(&mut self, mail: Input) -> bool {
         let wakes = self.is_empty();
         self.mail.push(mail);
         wakes
@@ -60,7 +34,7 @@ impl Mailbox {
 
     /// Moves all mail to the end of `out`; tells whether the host has something to drain.
     #[must_use]
-    pub fn take(&mut self, out: &mut Vec<Mail>) -> bool {
+    pub fn take(&mut self, out: &mut Vec<Input>) -> bool {
         // Not `append`: an idle connection holds no buffer.
         out.extend(core::mem::take(&mut self.mail));
         core::mem::take(&mut self.drain)
@@ -82,14 +56,14 @@ mod tests {
         let mut mailbox = Mailbox::default();
         assert!(mailbox.post_drain());
         assert!(!mailbox.post_drain());
-        assert!(!mailbox.post(Mail::Refuse { code: None }));
+        assert!(!mailbox.post(Input::Refuse { code: None }));
     }
 
     #[test]
     fn what_comes_after_a_turn_took_all_wakes_again() {
         let mut mailbox = Mailbox::default();
         let mut out = Vec::new();
-        assert!(mailbox.post(Mail::Refuse { code: Some(-404) }));
+        assert!(mailbox.post(Input::Refuse { code: Some(-404) }));
         assert!(!mailbox.take(&mut out));
         assert_eq!(out.len(), 1);
         assert!(mailbox.post_drain());
