@@ -55,6 +55,7 @@ pub(crate) struct Sent {
     /// The container that carried it last, zero if none did.
     pub(crate) container: MsgId,
     pub(crate) content: Content,
+    /// The first time: a copy that a captured request has drawn is none that its receiver got.
     sent_at: Mono,
     link: Option<LinkId>,
     resend: bool,
@@ -156,7 +157,7 @@ impl Outbox {
                 batch.queued += 1;
             }
         }
-        let waiting = acks.len_next();
+        let waiting = if is_current { acks.len_next() } else { 0 };
         if waiting > 0 && batch.takes(Acks::body_len(waiting)) {
             batch.acks = waiting;
         }
@@ -177,7 +178,7 @@ impl Outbox {
         let count = u32::try_from(batch.messages()).unwrap_or(0);
         out.extend_from_slice(&CONTAINER.to_le_bytes());
         out.extend_from_slice(&count.to_le_bytes());
-        self.write_resends(batch.resends, link, is_current, now, &mut out);
+        self.write_resends(batch.resends, link, is_current, &mut out);
         let kept_before = self.unacked.len();
         let mut last = (MsgId(0), SeqNo(0));
         for _ in 0..batch.queued {
@@ -217,20 +218,12 @@ impl Outbox {
         }
     }
 
-    fn write_resends(
-        &mut self,
-        count: usize,
-        link: LinkId,
-        is_current: bool,
-        now: Now,
-        out: &mut Vec<u8>,
-    ) {
+    fn write_resends(&mut self, count: usize, link: LinkId, is_current: bool, out: &mut Vec<u8>) {
         let chosen = |it: &&mut Sent| it.resend && is_for(it.link, link, is_current);
         for sent in self.unacked.iter_mut().filter(chosen).take(count) {
             write_message(sent.msg_id, sent.seqno, &sent.content, out);
             sent.resend = false;
             sent.container = UNKNOWN;
-            sent.sent_at = now.mono;
             sent.link = Some(link);
             self.to_resend = self.to_resend.saturating_sub(1);
         }

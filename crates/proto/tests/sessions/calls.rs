@@ -7,7 +7,7 @@ use heliogram_proto::ids::{AuthKeyId, LinkId, MsgId, SeqNo, Term};
 use heliogram_proto::port::{KeyKind, Reply, RpcError};
 use heliogram_tl::{Deserialize, Serialize, api, gzip, mtproto as tl};
 
-use crate::support::{LINK, METHOD, START_S, Sent, World, container, vectors};
+use crate::support::{LINK, METHOD, START_S, Sent, World, container, ping, vectors};
 
 const RESULT: &[u8] = &[0xb5, 0x75, 0x72, 0x99];
 
@@ -117,8 +117,23 @@ fn sixteen_acknowledgements_go_at_once_and_fifteen_wait_a_second() {
 #[test]
 fn acknowledgements_travel_with_whatever_is_sent() {
     let mut world = World::new();
-    let ping = world.send_bytes(true, crate::support::ping(3));
+    let ping = world.send_bytes(true, ping(3));
     assert_eq!(acked(&world.received()), [ping.0]);
+}
+
+#[test]
+fn a_captured_message_draws_no_acknowledgements_away() {
+    let mut world = World::new();
+    let (id, seqno) = (world.client_id(), world.seqno(true));
+    let first = world.frame(id, seqno, ping(1));
+    world.submit(first.clone());
+    world.received();
+    let second = world.send_bytes(true, ping(2));
+    let mut captured = first;
+    captured.link = LinkId(66);
+    world.submit(captured);
+    assert_eq!(acked(&world.drain(LinkId(66))), [id.0]);
+    assert_eq!(acked(&world.received()), [second.0]);
 }
 
 #[test]
@@ -198,7 +213,7 @@ fn an_answer_that_comes_after_the_link_is_gone_waits_for_the_next() {
     world.input(heliogram_proto::host::Input::Detach { link: LINK });
     world.answer_next(RESULT);
     let (ping, seqno) = (world.client_id(), world.seqno(false));
-    let mut frame = world.frame(ping, seqno, crate::support::ping(1));
+    let mut frame = world.frame(ping, seqno, ping(1));
     frame.link = LinkId(9);
     world.submit(frame);
     assert_eq!(results(&world.drain(LinkId(9))), [(id.0, RESULT.to_vec())]);
@@ -215,7 +230,7 @@ fn what_was_sent_to_a_link_that_is_gone_is_sent_again_on_the_next_until_acknowle
             link: LinkId(link - 1),
         });
         let (ping, seqno) = (world.client_id(), world.seqno(false));
-        let mut frame = world.frame(ping, seqno, crate::support::ping(1));
+        let mut frame = world.frame(ping, seqno, ping(1));
         frame.link = LinkId(link);
         world.submit(frame);
         let sent = world.drain(LinkId(link));
@@ -235,8 +250,28 @@ fn what_was_sent_to_a_link_that_is_gone_is_sent_again_on_the_next_until_acknowle
     world.submit(frame);
     world.input(heliogram_proto::host::Input::Detach { link: LinkId(4) });
     let (ping, seqno) = (world.client_id(), world.seqno(false));
-    world.submit(world.frame(ping, seqno, crate::support::ping(1)));
+    world.submit(world.frame(ping, seqno, ping(1)));
     assert_eq!(world.received().len(), 1, "only the pong");
+}
+
+#[test]
+fn a_captured_copy_does_not_keep_a_lost_answer_from_the_next_link() {
+    let mut world = World::new();
+    let (id, seqno) = (world.client_id(), world.seqno(true));
+    let call = world.frame(id, seqno, METHOD.to_vec());
+    world.submit(call.clone());
+    world.answer_next(RESULT);
+    assert_eq!(results(&world.answers()), [(id.0, RESULT.to_vec())]);
+    world.pass_s(5);
+    let mut captured = call;
+    captured.link = LinkId(66);
+    world.submit(captured);
+    assert_eq!(results(&world.drain(LinkId(66))).len(), 1);
+    let (ping_id, seqno) = (world.client_id(), world.seqno(false));
+    let mut frame = world.frame(ping_id, seqno, ping(1));
+    frame.link = LinkId(2);
+    world.submit(frame);
+    assert_eq!(results(&world.drain(LinkId(2))), [(id.0, RESULT.to_vec())]);
 }
 
 #[test]
@@ -460,10 +495,10 @@ fn an_expired_temporary_key_is_refused_to_the_second() {
     let expires_at_unix_s = u32::try_from(START_S).unwrap() + 10;
     world.facts.kind = KeyKind::Temporary { expires_at_unix_s };
     world.pass_s(9);
-    world.send_bytes(false, crate::support::ping(1));
+    world.send_bytes(false, ping(1));
     assert!(!world.received().is_empty());
     world.pass_s(1);
-    world.send_bytes(false, crate::support::ping(1));
+    world.send_bytes(false, ping(1));
     assert_eq!(world.received(), []);
     assert_eq!(world.closed, [(LINK, Some(-404))]);
 }
