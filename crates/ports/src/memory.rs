@@ -11,26 +11,16 @@ use crate::clock::unix_now;
 use crate::{AuthKeys, BoxFuture, Inserted, KeyRecord, Unavailable};
 
 /// Keys in a map, at most [`KEYS_MAX`] of them.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct MemoryKeys {
     records: Mutex<BTreeMap<AuthKeyId, Arc<KeyRecord>>>,
-    now_unix_s: fn() -> u64,
 }
 
 impl MemoryKeys {
-    /// Makes an empty store on the system's clock.
+    /// Makes an empty store.
     #[must_use]
-    pub const fn new() -> Self {
-        Self::with_clock(|| unix_now().seconds())
-    }
-
-    /// Makes an empty store on the caller's clock, which returns Unix time in seconds.
-    #[must_use]
-    pub const fn with_clock(now_unix_s: fn() -> u64) -> Self {
-        Self {
-            records: Mutex::new(BTreeMap::new()),
-            now_unix_s,
-        }
+    pub fn new() -> Self {
+        Self::default()
     }
 
     fn records(&self) -> MutexGuard<'_, BTreeMap<AuthKeyId, Arc<KeyRecord>>> {
@@ -39,16 +29,10 @@ impl MemoryKeys {
     }
 }
 
-impl Default for MemoryKeys {
-    fn default() -> Self {
-        Self::new()
-    }
-}
-
 impl AuthKeys for MemoryKeys {
     fn find(&self, id: AuthKeyId) -> BoxFuture<'_, Result<Option<Arc<KeyRecord>>, Unavailable>> {
         Box::pin(async move {
-            let now_unix_s = (self.now_unix_s)();
+            let now_unix_s = unix_now().seconds();
             let mut records = self.records();
             let found = records.get(&id).cloned();
             if found
@@ -64,7 +48,7 @@ impl AuthKeys for MemoryKeys {
 
     fn insert(&self, record: KeyRecord) -> BoxFuture<'_, Result<Inserted, Unavailable>> {
         Box::pin(async move {
-            let now_unix_s = (self.now_unix_s)();
+            let now_unix_s = unix_now().seconds();
             let id = record.facts.id;
             let mut records = self.records();
             if records
@@ -86,7 +70,7 @@ impl AuthKeys for MemoryKeys {
 
     fn remove(&self, id: AuthKeyId) -> BoxFuture<'_, Result<bool, Unavailable>> {
         Box::pin(async move {
-            let now_unix_s = (self.now_unix_s)();
+            let now_unix_s = unix_now().seconds();
             Ok(self
                 .records()
                 .remove(&id)

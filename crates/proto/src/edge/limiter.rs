@@ -146,12 +146,6 @@ impl Limiter {
         entry.bucket.take()
     }
 
-    /// Returns the number of connections that are open.
-    #[must_use]
-    pub const fn connections(&self) -> u32 {
-        self.connections
-    }
-
     /// Counts a connection for `address`; `None` if it is trusted.
     fn count(&mut self, address: IpAddr, now: Mono) -> Result<Option<Account>, Refused> {
         if self.is_trusted(address) {
@@ -473,7 +467,7 @@ mod tests {
         let mut limiter = Limiter::new(Config::default());
         let admission = limiter.connect(address(1), at(0)).unwrap();
         limiter.disconnect(admission, at(0));
-        assert_eq!((limiter.connections(), limiter.addresses.len()), (0, 0));
+        assert_eq!((limiter.connections, limiter.addresses.len()), (0, 0));
     }
 
     const LOOPBACK: IpAddr = IpAddr::V4(core::net::Ipv4Addr::LOCALHOST);
