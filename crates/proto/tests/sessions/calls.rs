@@ -212,8 +212,8 @@ fn an_answer_that_comes_after_the_link_is_gone_waits_for_the_next() {
     world.received();
     world.input(heliogram_proto::host::Input::Detach { link: LINK });
     world.answer_next(RESULT);
-    let (ping, seqno) = (world.client_id(), world.seqno(false));
-    let mut frame = world.frame(ping, seqno, ping(1));
+    let (ping_id, seqno) = (world.client_id(), world.seqno(false));
+    let mut frame = world.frame(ping_id, seqno, ping(1));
     frame.link = LinkId(9);
     world.submit(frame);
     assert_eq!(results(&world.drain(LinkId(9))), [(id.0, RESULT.to_vec())]);
@@ -229,8 +229,8 @@ fn what_was_sent_to_a_link_that_is_gone_is_sent_again_on_the_next_until_acknowle
         world.input(heliogram_proto::host::Input::Detach {
             link: LinkId(link - 1),
         });
-        let (ping, seqno) = (world.client_id(), world.seqno(false));
-        let mut frame = world.frame(ping, seqno, ping(1));
+        let (ping_id, seqno) = (world.client_id(), world.seqno(false));
+        let mut frame = world.frame(ping_id, seqno, ping(1));
         frame.link = LinkId(link);
         world.submit(frame);
         let sent = world.drain(LinkId(link));
@@ -249,8 +249,8 @@ fn what_was_sent_to_a_link_that_is_gone_is_sent_again_on_the_next_until_acknowle
     frame.link = LinkId(4);
     world.submit(frame);
     world.input(heliogram_proto::host::Input::Detach { link: LinkId(4) });
-    let (ping, seqno) = (world.client_id(), world.seqno(false));
-    world.submit(world.frame(ping, seqno, ping(1)));
+    let (ping_id, seqno) = (world.client_id(), world.seqno(false));
+    world.submit(world.frame(ping_id, seqno, ping(1)));
     assert_eq!(world.received().len(), 1, "only the pong");
 }
 
