@@ -70,7 +70,13 @@ impl Server {
         );
         let exchange = ExchangeConfig {
             keys: Keyring::new([key.private.clone()]),
-            dcs: Dcs::Any,
+            dcs: Dcs::Listed(
+                config
+                    .served_dcs
+                    .iter()
+                    .map(|dc| dc.get().unsigned_abs())
+                    .collect(),
+            ),
             legacy_padding: true,
             term: store.term,
         };

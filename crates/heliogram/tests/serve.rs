@@ -55,6 +55,22 @@ fn a_client_makes_a_key_calls_comes_back_and_calls_again() {
 }
 
 #[test]
+fn a_key_for_a_data_centre_that_is_not_served_is_refused_with_444() {
+    let directory = tempfile::tempdir().unwrap();
+    let server = Server::start(directory.path(), &[]);
+
+    for named in [5, -5, 10_005, -10_005] {
+        RawClient::connect(server.tcp(), &server.public_key(), Some(named)).unwrap();
+    }
+    for named in [6, -6, 10_006, 0] {
+        let refused = RawClient::connect(server.tcp(), &server.public_key(), Some(named));
+        let error = refused.err().unwrap().to_string();
+        let code = format!("a transport error: {:?}", (-444_i32).to_le_bytes());
+        assert_eq!(error, code, "{named}");
+    }
+}
+
+#[test]
 fn a_key_survives_a_killed_server() {
     let directory = tempfile::tempdir().unwrap();
     let server = Server::start(directory.path(), &[]);
