@@ -9,7 +9,7 @@ use proptest::prelude::*;
 
 use self::pair::{FRAMINGS, NANOSECOND, PREFIXES, Pair, START_S, Said, facts, record};
 use super::*;
-use crate::port::KeyKind;
+use crate::port::{FromHost, KeyKind};
 use crate::transport::client::{self, Obfuscation};
 use crate::transport::{Error, Framing};
 

@@ -11,7 +11,7 @@ use rand_core::SeedableRng;
 use super::super::*;
 use crate::cx::{Now, Unix};
 use crate::ids::{Salt, SeqNo, SessionId};
-use crate::port::KeyKind;
+use crate::port::{FromHost, KeyKind};
 use crate::side::Client;
 use crate::transport::Framing;
 use crate::transport::client::{self, Incoming};
