@@ -7,6 +7,7 @@ mod files;
 mod layers;
 mod licences;
 mod manifests;
+mod orphans;
 mod sources;
 
 use std::path::{Path, PathBuf};
@@ -43,6 +44,7 @@ pub(crate) fn run() -> Result<()> {
     let deny = std::fs::read_to_string(root.join("deny.toml")).context("deny.toml")?;
     findings.extend(licences::check(&metadata, &deny));
     findings.extend(documents::check(&files));
+    findings.extend(orphans::check(&files));
     let mut notes = Vec::new();
     for file in &files {
         findings.extend(files::check(file));
