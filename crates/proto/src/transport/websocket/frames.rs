@@ -59,7 +59,7 @@ impl<S: Side> Reader<S> {
                 State::Control(body, control) => {
                     let bytes = buffer.get_mut(piece.clone()).unwrap_or_default();
                     body.unmask(bytes);
-                    control.extend(bytes);
+                    control.data.extend(bytes);
                 }
             }
             at = piece.end;
@@ -95,7 +95,13 @@ impl<S: Side> Reader<S> {
                 if !frame.is_final || frame.length > CONTROL_BYTES_MAX {
                     return Err(Error::WebSocket);
                 }
-                self.state = State::Control(body, Control::new(frame.opcode));
+                self.state = State::Control(
+                    body,
+                    Control {
+                        opcode: frame.opcode,
+                        data: Short::EMPTY,
+                    },
+                );
             }
             _ => return Err(Error::WebSocket),
         }
@@ -135,7 +141,7 @@ impl<S: Side> Reader<S> {
     ) {
         if let Some(ping) = self.ping.take() {
             let start = out.len();
-            out.extend_from_slice(ping.bytes());
+            out.extend_from_slice(ping.data.bytes());
             wrap_as(OPCODE_PONG, start, mask(), out);
         }
         if result.is_err() {
@@ -157,7 +163,7 @@ pub(in super::super) fn wrap(start: usize, mask: Mask, out: &mut Vec<u8>) {
 fn wrap_as(opcode: u8, start: usize, mask: Mask, out: &mut Vec<u8>) {
     let length = out.len().saturating_sub(start);
     let mask_flag = if mask.is_some() { MASKED } else { 0 };
-    let mut header = Header::default();
+    let mut header = Header::EMPTY;
     header.extend(&[FINAL | opcode]);
     match (u8::try_from(length), u16::try_from(length)) {
         (Ok(length), _) if length < LENGTH_16 => header.extend(&[length | mask_flag]),
@@ -185,21 +191,26 @@ enum State {
 }
 
 impl State {
-    const START: Self = Self::Header(Header {
-        bytes: [0; HEADER_BYTES_MAX],
-        length: 0,
-    });
+    const START: Self = Self::Header(Header::EMPTY);
 }
 
 /// A frame's header, as far as it has come.
-#[derive(Debug, Default)]
-struct Header {
-    bytes: [u8; HEADER_BYTES_MAX],
+type Header = Short<HEADER_BYTES_MAX>;
+
+/// At most `N` bytes, kept in place.
+#[derive(Clone, Copy, Debug)]
+struct Short<const N: usize> {
+    bytes: [u8; N],
     length: usize,
 }
 
-impl Header {
-    /// Does nothing if there is no room: a whole header always has.
+impl<const N: usize> Short<N> {
+    const EMPTY: Self = Self {
+        bytes: [0; N],
+        length: 0,
+    };
+
+    /// Does nothing if there is no room: headers fit, and the length of a control frame has been checked.
     fn extend(&mut self, bytes: &[u8]) {
         let free = self.bytes.get_mut(self.length..).unwrap_or_default();
         if let Some(slot) = free.get_mut(..bytes.len()) {
@@ -211,7 +222,9 @@ impl Header {
     fn bytes(&self) -> &[u8] {
         self.bytes.get(..self.length).unwrap_or_default()
     }
+}
 
+impl Header {
     /// Reads the header that `S` receives; `None` while it is incomplete.
     fn parse<S: Side>(&self) -> Option<Result<Frame, Error>> {
         let (&[flags, length], rest) = self.bytes().split_first_chunk::<2>()?;
@@ -296,31 +309,7 @@ impl Body {
 #[derive(Clone, Copy, Debug)]
 struct Control {
     opcode: u8,
-    bytes: [u8; CONTROL_BYTES_MAX],
-    length: usize,
-}
-
-impl Control {
-    fn new(opcode: u8) -> Self {
-        Self {
-            opcode,
-            bytes: [0; CONTROL_BYTES_MAX],
-            length: 0,
-        }
-    }
-
-    /// Does nothing if there is no room: the header has been checked.
-    fn extend(&mut self, bytes: &[u8]) {
-        let free = self.bytes.get_mut(self.length..).unwrap_or_default();
-        if let Some(slot) = free.get_mut(..bytes.len()) {
-            slot.copy_from_slice(bytes);
-            self.length += bytes.len();
-        }
-    }
-
-    fn bytes(&self) -> &[u8] {
-        self.bytes.get(..self.length).unwrap_or_default()
-    }
+    data: Short<CONTROL_BYTES_MAX>,
 }
 
 const OPCODE_CONTINUATION: u8 = 0x0;
