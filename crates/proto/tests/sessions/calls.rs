@@ -3,13 +3,13 @@
 use bytes::Bytes;
 use heliogram_crypto::SecretBytes;
 use heliogram_proto::host::Config;
-use heliogram_proto::ids::{AuthKeyId, LinkId, MsgId, SeqNo, Term};
-use heliogram_proto::port::{KeyKind, Reply, RpcError};
+use heliogram_proto::ids::{LinkId, MsgId, SeqNo, Term};
+use heliogram_proto::port::{Reply, RpcError};
 use heliogram_tl::{Deserialize, Serialize, api, gzip, mtproto as tl};
 
-use crate::support::{LINK, METHOD, START_S, Sent, World, container, ping, vectors};
+use crate::support::{LINK, METHOD, Sent, World, container, ping, vectors};
 
-const RESULT: &[u8] = &[0xb5, 0x75, 0x72, 0x99];
+pub(crate) const RESULT: &[u8] = &[0xb5, 0x75, 0x72, 0x99];
 
 fn acked(sent: &[Sent]) -> Vec<i64> {
     let acks = sent.iter().filter(|it| it.id() == tl::MsgsAck::ID);
@@ -32,7 +32,7 @@ fn results(sent: &[Sent]) -> Vec<(i64, Vec<u8>)> {
         .collect()
 }
 
-fn error(sent: &[Sent]) -> (i32, String) {
+pub(crate) fn error(sent: &[Sent]) -> (i32, String) {
     let [(_, object)] = &results(sent)[..] else {
         panic!("not one result: {sent:?}")
     };
@@ -323,187 +323,6 @@ fn answers_larger_than_a_container_travel_alone() {
 }
 
 #[test]
-fn wrappers_are_taken_off_in_any_order() {
-    let init = |query: &[u8]| {
-        api::InitConnection {
-            api_id: 4,
-            device_model: b"desk",
-            system_version: b"1",
-            app_version: b"2",
-            system_lang_code: b"en",
-            lang_pack: b"",
-            lang_code: b"eo",
-            proxy: None,
-            params: None,
-            query,
-        }
-        .to_bytes()
-    };
-    let layer = |query: &[u8]| api::InvokeWithLayer { layer: 222, query }.to_bytes();
-    let after = |query: &[u8]| api::InvokeAfterMsg { msg_id: 8, query }.to_bytes();
-    let quiet = |query: &[u8]| api::InvokeWithoutUpdates { query }.to_bytes();
-    let bodies = [
-        layer(&init(&after(&quiet(&METHOD)))),
-        after(&quiet(&layer(&init(&METHOD)))),
-        quiet(&init(&layer(&after(&packed(&METHOD))))),
-        packed(&layer(&init(&quiet(&after(&METHOD))))),
-    ];
-    for body in bodies {
-        let mut world = World::new();
-        world.send_bytes(true, body);
-        let call = world.answer_next(RESULT);
-        assert_eq!(call.body, METHOD[..]);
-        assert_eq!((call.layer, call.without_updates), (Some(222), true));
-        assert_eq!(call.client.unwrap().lang_code, "eo");
-
-        world.send_bytes(true, METHOD.to_vec());
-        let later = world.answer_next(RESULT);
-        assert_eq!((later.layer, later.without_updates), (Some(222), false));
-        assert_eq!(later.client.unwrap().api_id, 4);
-    }
-}
-
-#[test]
-fn eight_wrappers_are_taken_off_and_nine_are_not() {
-    let mut body = METHOD.to_vec();
-    for wrappers in 0..=9 {
-        let mut world = World::new();
-        world.send_bytes(true, body.clone());
-        assert_eq!(
-            world.calls.len(),
-            usize::from(wrappers <= 8),
-            "{wrappers} wrappers"
-        );
-        if wrappers > 8 {
-            assert_eq!(
-                error(&world.answers()),
-                (400, "INPUT_FETCH_FAIL".to_owned())
-            );
-        }
-        body = api::InvokeWithoutUpdates { query: &body }.to_bytes();
-    }
-}
-
-#[test]
-fn invoke_after_msgs_names_100_messages_and_not_101() {
-    for (count, good) in [(100, true), (101, false)] {
-        let ids: Vec<i64> = (0..count).collect();
-        let body = api::InvokeAfterMsgs {
-            msg_ids: ids.as_slice().into(),
-            query: &METHOD,
-        };
-        let mut world = World::new();
-        world.send(true, &body);
-        assert_eq!(world.calls.len(), usize::from(good));
-    }
-}
-
-#[test]
-fn layers_outside_1_to_1000_are_refused() {
-    for (layer, good) in [
-        (0, false),
-        (1, true),
-        (1000, true),
-        (1001, false),
-        (-1, false),
-    ] {
-        let mut world = World::new();
-        world.send(
-            true,
-            &api::InvokeWithLayer {
-                layer,
-                query: &METHOD,
-            },
-        );
-        assert_eq!(world.calls.len(), usize::from(good), "{layer}");
-        if !good {
-            assert_eq!(
-                error(&world.answers()),
-                (400, "CONNECTION_LAYER_INVALID".to_owned())
-            );
-        }
-    }
-}
-
-#[test]
-fn an_application_that_is_not_allowed_gets_no_further_than_init_connection() {
-    for (api_id, good) in [(4, true), (5, false)] {
-        let mut config = Config::new(Term(1), SecretBytes::new([7; 32]));
-        config.api_ids = Some(vec![4]);
-        let mut world = World::with_config(config);
-        let init = api::InitConnection {
-            api_id,
-            query: &METHOD,
-            ..Default::default()
-        };
-        world.send(true, &init);
-        assert_eq!(world.calls.len(), usize::from(good));
-        if !good {
-            assert_eq!(
-                error(&world.answers()),
-                (400, "CONNECTION_API_ID_INVALID".to_owned())
-            );
-            assert_eq!(world.host.calls_running(), 0);
-        }
-    }
-}
-
-#[test]
-fn a_client_that_has_not_introduced_itself_may_call_even_if_applications_are_listed() {
-    let mut config = Config::new(Term(1), SecretBytes::new([7; 32]));
-    config.api_ids = Some(vec![4]);
-    let mut world = World::with_config(config);
-
-    world.send_bytes(true, 0x0d91_a548_u32.to_le_bytes().to_vec());
-
-    assert_eq!(world.calls.len(), 1);
-    assert_eq!(world.calls[0].1.client, None);
-}
-
-#[test]
-fn an_unbound_temporary_key_may_call_three_methods_only() {
-    let expires_at_unix_s = u32::try_from(START_S).unwrap() + 3600;
-    let allowed = [0xc4f9_186b_u32, 0x1fb3_3026, 0xcdd4_2a05];
-    for (method, perm, good) in [
-        (allowed[0], None, true),
-        (allowed[1], None, true),
-        (allowed[2], None, true),
-        (0x0d91_a548, None, false),
-        (0x0d91_a548, Some(AuthKeyId(6)), true),
-    ] {
-        let mut world = World::new();
-        world.facts.kind = KeyKind::Temporary { expires_at_unix_s };
-        world.facts.perm = perm;
-        world.send_bytes(true, method.to_le_bytes().to_vec());
-        assert_eq!(
-            world.calls.len(),
-            usize::from(good),
-            "{method:08x} {perm:?}"
-        );
-        if !good {
-            assert_eq!(
-                error(&world.answers()),
-                (401, "AUTH_KEY_PERM_EMPTY".to_owned())
-            );
-        }
-    }
-}
-
-#[test]
-fn an_expired_temporary_key_is_refused_to_the_second() {
-    let mut world = World::new();
-    let expires_at_unix_s = u32::try_from(START_S).unwrap() + 10;
-    world.facts.kind = KeyKind::Temporary { expires_at_unix_s };
-    world.pass_s(9);
-    world.send_bytes(false, ping(1));
-    assert!(!world.received().is_empty());
-    world.pass_s(1);
-    world.send_bytes(false, ping(1));
-    assert_eq!(world.received(), []);
-    assert_eq!(world.closed, [(LINK, Some(-404))]);
-}
-
-#[test]
 fn packed_queries_of_the_vectors_are_unpacked_and_bad_ones_refused() {
     let vectors = vectors("container_gzip");
     for case in vectors["gzip"].as_array().unwrap() {
@@ -624,7 +443,7 @@ fn a_quick_ack_is_given_for_what_is_accepted_or_repeated_and_for_nothing_else() 
     assert_eq!(world.quick_acks, [11, 12]);
 }
 
-fn packed(object: &[u8]) -> Vec<u8> {
+pub(crate) fn packed(object: &[u8]) -> Vec<u8> {
     tl::GzipPacked {
         packed_data: &gzip::pack(object),
     }

@@ -12,3 +12,4 @@ mod refusals;
 mod service;
 mod support;
 mod talk;
+mod wrappers;
