@@ -43,8 +43,10 @@ class Server:
     def address(self, framing):
         return self.websocket if framing.startswith("ws-") else self.tcp
 
-    def client(self, framing, saved="", key=None):
-        """Makes a client: a new one, one that an earlier one saved with `session.save()`, or one that has a key."""
+    def client(self, framing, saved="", key=None, connection=None):
+        """Makes a client: a new one, one that an earlier one saved with `session.save()`, or one that has a key.
+
+        `connection` may stand in for the framing's own class."""
         session = StringSession(saved)
         if key:
             session.auth_key = key
@@ -54,7 +56,7 @@ class Server:
             session,
             API_ID,
             API_HASH,
-            connection=CONNECTIONS[framing],
+            connection=connection or CONNECTIONS[framing],
             # The server may be away for as long as a restart takes.
             connection_retries=100,
             retry_delay=0.1,

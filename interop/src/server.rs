@@ -1,4 +1,4 @@
-//! Starts the real binary, and ends it in every way that a server ends.
+//! Starts a real server, and ends it in every way that a server ends.
 
 use std::fs::File;
 use std::io::{Read as _, Write as _};
@@ -11,38 +11,64 @@ use std::time::{Duration, Instant};
 use serde_json::Value;
 use tempfile::TempDir;
 
-/// A running `heliogram serve` with a data directory of its own. Killed when dropped.
+/// A running server with a data directory of its own. Killed when dropped.
 #[derive(Debug)]
 pub struct Server {
+    program: Program,
     child: Child,
     dir: TempDir,
     endpoints: Endpoints,
+}
+
+/// What is started.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Program {
+    /// `heliogram serve`.
+    Serve,
+    /// `examples/own_backend.rs`, which writes the entry of every call that it runs to `ledger.txt`.
+    Ledger,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Endpoints {
     tcp: Vec<String>,
     websocket: Vec<String>,
-    admin: String,
+    /// Only `heliogram serve` has one.
+    admin: Option<String>,
 }
 
 impl Server {
-    /// Starts a server on free ports and waits until it is ready.
+    /// Starts `heliogram serve` on free ports and waits until it is ready.
     ///
     /// # Panics
     ///
     /// When it isn't ready in time; the message holds its output.
     #[must_use]
     pub fn start() -> Self {
+        Self::start_program(Program::Serve)
+    }
+
+    /// Starts the example whose backend keeps a ledger of the calls that it ran, and waits until it is ready.
+    ///
+    /// # Panics
+    ///
+    /// When it isn't ready in time; the message holds its output.
+    #[must_use]
+    pub fn start_ledger() -> Self {
+        Self::start_program(Program::Ledger)
+    }
+
+    fn start_program(program: Program) -> Self {
         let free = "127.0.0.1:0".to_owned();
         let wanted = Endpoints {
             tcp: vec![free.clone()],
             websocket: vec![free.clone()],
-            admin: free,
+            admin: (program == Program::Serve).then_some(free),
         };
         let dir = expect(tempfile::tempdir(), "make a directory");
-        let (child, endpoints) = launch(dir.path(), &wanted);
+        let (child, endpoints) = launch(program, dir.path(), &wanted);
         Self {
+            program,
             child,
             dir,
             endpoints,
@@ -95,9 +121,10 @@ impl Server {
     ///
     /// When it isn't ready in time, or listens elsewhere.
     pub fn restart(&mut self) {
-        let (child, endpoints) = launch(self.dir.path(), &self.endpoints);
+        let (child, endpoints) = launch(self.program, self.dir.path(), &self.endpoints);
+        // The WebSocket port of the ledger is any free one.
         assert_eq!(
-            endpoints, self.endpoints,
+            endpoints.tcp, self.endpoints.tcp,
             "after a restart it listens where it listened"
         );
         self.child = child;
@@ -114,6 +141,21 @@ impl Server {
             self.dir.path().to_str().ok_or("not UTF-8"),
             "name the directory",
         )
+    }
+
+    /// Returns the entries of the calls that were run, in order; only a ledger has some.
+    ///
+    /// # Panics
+    ///
+    /// When they can't be read.
+    #[must_use]
+    pub fn ledger(&self) -> Vec<i64> {
+        let text = std::fs::read_to_string(self.dir.path().join("ledger.txt"));
+        let entries = expect(text, "read the ledger");
+        entries
+            .lines()
+            .map(|line| expect(line.parse(), "read an entry"))
+            .collect()
     }
 
     /// Returns what the server wrote to its standard output since its last start.
@@ -149,24 +191,15 @@ impl Drop for Server {
 }
 
 #[expect(clippy::panic, reason = "this is a test")]
-fn launch(dir: &Path, wanted: &Endpoints) -> (Child, Endpoints) {
+fn launch(program: Program, dir: &Path, wanted: &Endpoints) -> (Child, Endpoints) {
     let endpoints_file = dir.join("endpoints.json");
     // What a killed server left behind would tell of readiness too early.
     let _ = std::fs::remove_file(&endpoints_file);
 
-    let mut command = Command::new(binary());
-    command
-        .arg("serve")
-        .arg("--data")
-        .arg(dir)
-        .args(["--admin", &wanted.admin]);
-    command.args(wanted.tcp.iter().flat_map(|address| ["--listen", address]));
-    command.args(
-        wanted
-            .websocket
-            .iter()
-            .flat_map(|address| ["--ws-listen", address]),
-    );
+    let mut command = match program {
+        Program::Serve => serve(dir, wanted),
+        Program::Ledger => ledger(dir, wanted),
+    };
     command.stdin(Stdio::null());
     command.stdout(expect(File::create(dir.join(STDOUT)), STDOUT));
     command.stderr(expect(File::create(dir.join(STDERR)), STDERR));
@@ -175,7 +208,7 @@ fn launch(dir: &Path, wanted: &Endpoints) -> (Child, Endpoints) {
     let start = Instant::now();
     loop {
         if let Some(endpoints) =
-            read_endpoints(&endpoints_file).filter(|endpoints| is_ready(&endpoints.admin))
+            read_endpoints(&endpoints_file).filter(|it| it.admin.as_deref().is_none_or(is_ready))
         {
             return (child, endpoints);
         }
@@ -195,6 +228,26 @@ fn launch(dir: &Path, wanted: &Endpoints) -> (Child, Endpoints) {
     panic!("not ready after {PATIENCE:?}\n{}", log(dir));
 }
 
+fn serve(dir: &Path, wanted: &Endpoints) -> Command {
+    let mut command = Command::new(binary());
+    command.arg("serve").arg("--data").arg(dir);
+    let options = [
+        ("--listen", &wanted.tcp),
+        ("--ws-listen", &wanted.websocket),
+    ];
+    for (option, addresses) in options {
+        command.args(addresses.iter().flat_map(|address| [option, address]));
+    }
+    command.args(wanted.admin.iter().flat_map(|address| ["--admin", address]));
+    command
+}
+
+fn ledger(dir: &Path, wanted: &Endpoints) -> Command {
+    let mut command = Command::new(own_backend());
+    command.arg(dir).args(&wanted.tcp);
+    command
+}
+
 fn read_endpoints(path: &Path) -> Option<Endpoints> {
     let value: Value = serde_json::from_str(&std::fs::read_to_string(path).ok()?).ok()?;
     let list = |name: &str| -> Option<Vec<String>> {
@@ -208,7 +261,9 @@ fn read_endpoints(path: &Path) -> Option<Endpoints> {
     Some(Endpoints {
         tcp: list("tcp")?,
         websocket: list("websocket")?,
-        admin: value.get("admin")?.as_str()?.to_owned(),
+        admin: value
+            .get("admin")
+            .and_then(|it| Some(it.as_str()?.to_owned())),
     })
 }
 
@@ -232,29 +287,44 @@ fn log(dir: &Path) -> String {
     format!("{}{}", read(STDOUT), read(STDERR))
 }
 
-/// Returns the binary that xtask has built; without xtask, builds it.
+/// Returns the program.
 fn binary() -> &'static Path {
     static BINARY: OnceLock<PathBuf> = OnceLock::new();
+    BINARY.get_or_init(|| built("HELIOGRAM_BIN", &["--package", "heliogram"], "heliogram"))
+}
+
+/// Returns the example with a ledger.
+fn own_backend() -> &'static Path {
+    static BINARY: OnceLock<PathBuf> = OnceLock::new();
     BINARY.get_or_init(|| {
-        if let Some(binary) = std::env::var_os("HELIOGRAM_BIN") {
-            return binary.into();
-        }
-        let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
-        let built = expect(
-            Command::new(cargo)
-                .args(["build", "--package", "heliogram"])
-                .status(),
-            "run cargo",
-        );
-        assert!(built.success(), "the server can't be built");
-        // This test program is target/debug/deps/NAME.
-        let own = expect(std::env::current_exe(), "find this program");
-        let profile_dir = own
-            .ancestors()
-            .nth(2)
-            .map_or_else(PathBuf::new, Path::to_path_buf);
-        profile_dir.join(format!("heliogram{}", std::env::consts::EXE_SUFFIX))
+        let what = [
+            "--package",
+            "heliogram-examples",
+            "--example",
+            "own_backend",
+        ];
+        built("HELIOGRAM_OWN_BACKEND", &what, "examples/own_backend")
     })
+}
+
+/// Returns a program that xtask has built and names in `variable`; without xtask, builds it.
+fn built(variable: &str, what: &[&str], name: &str) -> PathBuf {
+    if let Some(binary) = std::env::var_os(variable) {
+        return binary.into();
+    }
+    let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
+    let built = expect(
+        Command::new(cargo).arg("build").args(what).status(),
+        "run cargo",
+    );
+    assert!(built.success(), "the server can't be built");
+    // This test program is target/debug/deps/NAME.
+    let own = expect(std::env::current_exe(), "find this program");
+    let profile_dir = own
+        .ancestors()
+        .nth(2)
+        .map_or_else(PathBuf::new, Path::to_path_buf);
+    profile_dir.join(format!("{name}{}", std::env::consts::EXE_SUFFIX))
 }
 
 /// What all of this does on failure: say what, and end the test.

@@ -39,21 +39,18 @@ pub(crate) fn run_counted(counts: &mut Counts) -> Result<()> {
 
 fn real_clients(counts: &mut Counts) -> Result<()> {
     let venv = Venv::ensure()?;
-    process::run(process::cargo(&[
-        "build",
-        "--locked",
-        "--package",
-        "heliogram",
-    ]))?;
+    process::run(process::cargo(SERVER))?;
+    process::run(process::cargo(EXAMPLES))?;
     let mut command = process::cargo(REAL_CLIENTS);
     command.env("HELIOGRAM_FULL", "1");
     command.env("HELIOGRAM_INTEROP_PYTHON", venv.program("python"));
-    command.env("HELIOGRAM_BIN", binary()?);
+    command.env("HELIOGRAM_BIN", built("heliogram")?);
+    command.env("HELIOGRAM_OWN_BACKEND", built("examples/own_backend")?);
     watched(command, counts)
 }
 
-fn binary() -> Result<PathBuf> {
-    let name = format!("heliogram{}", std::env::consts::EXE_SUFFIX);
+fn built(name: &str) -> Result<PathBuf> {
+    let name = format!("{name}{}", std::env::consts::EXE_SUFFIX);
     Ok(Metadata::load()?.target_dir.join("debug").join(name))
 }
 
@@ -110,6 +107,16 @@ const OURS: &[&str] = &[
     "--no-fail-fast",
     "--exclude",
     "heliogram-interop",
+];
+
+const SERVER: &[&str] = &["build", "--locked", "--package", "heliogram"];
+
+const EXAMPLES: &[&str] = &[
+    "build",
+    "--locked",
+    "--package",
+    "heliogram-examples",
+    "--examples",
 ];
 
 // One at a time: each starts a server and many clients, and measures nothing but right and wrong.

@@ -140,6 +140,7 @@ const EDGES: &[(&str, &[&str])] = &[
     ("heliogram-tl-gen", &["heliogram-tl"]),
     ("heliogram-xtask", &["heliogram-tl", "heliogram-tl-gen"]),
     ("heliogram-interop", &[]),
+    ("heliogram-examples", &[]),
 ];
 
 const BELOW_PORTS: &[&str] = &["heliogram-crypto", "heliogram-proto", "heliogram-tl"];
@@ -151,7 +152,18 @@ const BELOW_SHELLS: &[&str] = &[
 ];
 
 /// Crate, and what its tests may use beyond the above.
-const TEST_EDGES: &[(&str, &[&str])] = &[];
+const TEST_EDGES: &[(&str, &[&str])] = &[(
+    "heliogram-examples",
+    &[
+        "heliogram-crypto",
+        "heliogram-gateway",
+        "heliogram-ports",
+        "heliogram-proto",
+        "heliogram-session",
+        "heliogram-store-embedded",
+        "heliogram-tl",
+    ],
+)];
 
 /// Every foreign package that ring 1 is linked with or built by, on any platform.
 const RING_1_TREE: &[&str] = &[
