@@ -23,6 +23,7 @@
 //!
 //! Source: <https://core.telegram.org/mtproto/auth_key>. Open points: `docs/adr/0006-exchange-limits.md`.
 
+pub mod binding;
 pub mod client;
 mod inner;
 mod params;
