@@ -3,6 +3,7 @@
 // Says to the lints what Cargo knows: all of this is a test.
 #![cfg(test)]
 
+mod apart;
 mod calls;
 mod envelopes;
 mod faults;
