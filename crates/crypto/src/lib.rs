@@ -29,6 +29,7 @@ pub mod pq;
 pub mod rsa;
 pub mod rsa_pad;
 mod secret;
+mod simd;
 pub mod tmp_aes;
 pub mod v1;
 
