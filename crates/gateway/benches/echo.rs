@@ -9,15 +9,15 @@
 use std::collections::HashMap;
 use std::io;
 use std::net::SocketAddr;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 
 use heliogram_crypto::AuthKey;
 use heliogram_gateway::{Config, ExchangeConfig, Gateway, Listener};
 use heliogram_ports::memory::MemoryKeys;
 use heliogram_ports::{
-    AuthKeys, FromHost, KeyFacts, KeyKind, KeyRecord, SessionPort, ToHost, Wake,
+    AuthKeys, Edge, FromHost, KeyFacts, KeyKind, KeyRecord, SessionPort, ToHost, Wake,
 };
 use heliogram_proto::envelope::{self, Header, Message};
 use heliogram_proto::exchange::server::{Dcs, Keyring};
@@ -187,6 +187,8 @@ impl Echo {
 }
 
 impl SessionPort for Echo {
+    fn open(&self, _: Weak<dyn Edge>) {}
+
     fn attach(&self, link: LinkId, _: Arc<dyn Wake>) {
         self.outbox(link, |outboxes| outboxes.insert(link, Vec::new()));
     }

@@ -429,6 +429,7 @@ const FLOOD: Option<i32> = Some(-429);
 #[cfg(test)]
 mod tests {
     use std::net::Ipv4Addr;
+    use std::sync::Weak;
     use std::task::Waker;
 
     use heliogram_ports::memory::MemoryKeys;
@@ -484,6 +485,8 @@ mod tests {
     struct Silent;
 
     impl SessionPort for Silent {
+        fn open(&self, _: Weak<dyn heliogram_ports::Edge>) {}
+
         fn attach(&self, _: LinkId, _: Arc<dyn Wake>) {}
 
         fn submit(&self, inputs: &mut Vec<ToHost>) {

@@ -4,8 +4,8 @@
 
 use std::future::Future;
 use std::io;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
+use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use heliogram_ports::clock::Clock;
@@ -91,6 +91,12 @@ impl Edge {
         })
     }
 
+    /// Makes this gateway known to the host.
+    pub(crate) fn open(self: &Arc<Self>) {
+        let edge: Weak<Self> = Arc::downgrade(self);
+        self.sessions.open(edge);
+    }
+
     /// Makes a connection known to the host.
     pub(crate) fn attach(&self) -> (LinkId, Arc<Handle>) {
         let link = LinkId(self.next_link.fetch_add(1, Ordering::Relaxed));
@@ -110,7 +116,7 @@ impl Edge {
         self.links.remove(link);
         self.sessions.submit(&mut vec![ToHost::Detach { link }]);
         for id in held {
-            self.handle_key(keys::Input::Release { id });
+            self.handle_key(keys::Input::Release { link, id });
         }
         for id in awaited {
             self.handle_key(keys::Input::Forget { link, id });
@@ -161,6 +167,14 @@ impl Edge {
     }
 
     fn handle_key(self: &Arc<Self>, input: keys::Input) {
+        for id in self.tell_keys(input) {
+            self.load(id);
+        }
+    }
+
+    /// Hands the cache an input; returns the keys that it wants loaded.
+    fn tell_keys(&self, input: keys::Input) -> Vec<AuthKeyId> {
+        let mut loads = Vec::new();
         let mut effects = Vec::new();
         let now = self.clock.now();
         with_rng(|rng| {
@@ -173,12 +187,16 @@ impl Edge {
         });
         for effect in effects {
             match effect {
-                keys::Effect::Load { id } => self.load(id),
+                keys::Effect::Load { id } => loads.push(id),
                 keys::Effect::Outcome { link, id, outcome } => {
                     self.links.post(link, link::Input::Key { id, outcome });
                 }
+                keys::Effect::Revoked { link, id } => {
+                    self.links.post(link, link::Input::Revoked { id });
+                }
             }
         }
+        loads
     }
 
     /// Asks the store for a key. Whatever happens to the question, the cache gets its one answer.
@@ -282,6 +300,17 @@ impl Edge {
 
     fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) {
         self.runtime.spawn(task);
+    }
+}
+
+/// Neither input makes the cache ask the store.
+impl heliogram_ports::Edge for Edge {
+    fn bound(&self, key: AuthKeyId, perm: AuthKeyId) {
+        self.tell_keys(keys::Input::Bound { id: key, perm });
+    }
+
+    fn revoke(&self, key: AuthKeyId) {
+        self.tell_keys(keys::Input::Revoked { id: key });
     }
 }
 

@@ -55,6 +55,7 @@ impl Gateway {
             ));
         }
         let edge = Arc::new(Edge::new(config, keys, sessions, exchange)?);
+        edge.open();
         Ok(Self { edge, sockets })
     }
 

@@ -11,7 +11,7 @@ pub mod memory;
 
 use std::future::Future;
 use std::pin::Pin;
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 
 use heliogram_proto::ids::{AuthKeyId, LinkId};
 pub use heliogram_proto::port::*;
@@ -61,6 +61,9 @@ impl std::error::Error for Unavailable {}
 ///
 /// Nothing here waits. A turn of a connection hands in all its frames at once, then drains what is ready.
 pub trait SessionPort: Send + Sync + 'static {
+    /// Makes a gateway known, for as long as it lives: what is said of keys is said to it.
+    fn open(&self, edge: Weak<dyn Edge>);
+
     /// Makes a connection known, with the handle by which its owner is woken when there is something to drain.
     fn attach(&self, link: LinkId, wake: Arc<dyn Wake>);
 
@@ -74,6 +77,18 @@ pub trait SessionPort: Send + Sync + 'static {
     /// Tells whether no call is running: a gateway that shuts down reads no more, waits for this within its
     /// deadline, then drains every link a last time. An answer is in its session before its call counts as ended.
     fn is_quiet(&self) -> bool;
+}
+
+/// What the owners of keys tell a gateway. Nothing here waits; every gateway is told, whatever it holds.
+///
+/// It may miss some of it: an owner goes on to forward frames of a key that it has bound, and to refuse those of a
+/// key that it has destroyed.
+pub trait Edge: Send + Sync + 'static {
+    /// Says that a temporary key is bound to a permanent one: its frames are to name it from now on.
+    fn bound(&self, key: AuthKeyId, perm: AuthKeyId);
+
+    /// Says that a key is no more: connections that use it are closed with `-404` at its next frame.
+    fn revoke(&self, key: AuthKeyId);
 }
 
 /// Wakes the owner of a connection. Waking twice is waking once.

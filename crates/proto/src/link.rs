@@ -129,6 +129,7 @@ impl Link {
         match input {
             Input::Answer(body) => self.answer(&body, write, cx),
             Input::Key { id, outcome } => self.key_found(id, outcome, write, cx),
+            Input::Revoked { id } => self.keys.revoke(id),
             Input::Refuse { code } => self.close(code, Cause::Exchange, write, cx),
         }
     }
@@ -218,6 +219,7 @@ impl Link {
             Lookup::Held(record) if record.facts.is_expired(cx.now.unix.seconds()) => {
                 Err(Refusal::KEY_ABSENT)
             }
+            Lookup::Revoked(_) => Err(Refusal::KEY_ABSENT),
             Lookup::Held(record) => {
                 frames.push(ToOpen {
                     record: Arc::clone(record),
@@ -410,6 +412,7 @@ impl Link {
                 self.receive(&mut [], write, cx);
             }
             Lookup::Loading => {}
+            Lookup::Revoked(_) => self.close(NOT_FOUND, Cause::KeyAbsent, write, cx),
             Lookup::Unknown => match self.keys.load(id, cx.now.mono) {
                 Ok(()) => cx.out.push(Effect::LoadKey { id }),
                 Err(refusal) => self.close(refusal.code, refusal.cause, write, cx),

@@ -3,16 +3,17 @@
 use std::cell::Cell;
 use std::collections::VecDeque;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Weak};
 
 use heliogram_ports::clock::Clock;
 use heliogram_ports::{
-    Answer, Backend, BoxFuture, Call, FromHost, Reply, RpcError, SessionPort, ToHost, Wake,
+    Answer, Backend, BoxFuture, Call, Edge, FromHost, Reply, RpcError, SessionPort, ToHost, Wake,
 };
 use heliogram_proto::cx::{Mono, Now};
 use heliogram_proto::host::{CallId, Config, Effect, Host, Input, PreparedFrame};
 use heliogram_proto::ids::{Identity, LinkId};
+use parking_lot::Mutex;
 use rand_chacha::ChaCha20Rng;
 use rand_core::{CryptoRng, SeedableRng};
 use tokio::runtime::Handle;
@@ -34,6 +35,8 @@ struct Inner {
     alarm: Alarm,
     clock: Clock,
     backend: Arc<dyn Backend>,
+    /// The gateways that are told of keys.
+    edges: Mutex<Vec<Weak<dyn Edge>>>,
     runtime: Handle,
     /// Answers of which links may not have been told yet.
     answering: AtomicUsize,
@@ -59,6 +62,7 @@ impl LocalPort {
             alarm: Alarm::new(shards),
             clock: Clock::start(),
             backend,
+            edges: Mutex::default(),
             runtime,
             answering: AtomicUsize::new(0),
         };
@@ -87,6 +91,12 @@ impl std::fmt::Debug for LocalPort {
 }
 
 impl SessionPort for LocalPort {
+    fn open(&self, edge: Weak<dyn Edge>) {
+        let mut edges = self.inner.edges.lock();
+        edges.retain(|edge| edge.strong_count() > 0);
+        edges.push(edge);
+    }
+
     fn attach(&self, link: LinkId, wake: Arc<dyn Wake>) {
         self.inner.links.attach(link, wake);
     }

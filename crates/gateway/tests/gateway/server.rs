@@ -2,12 +2,12 @@
 
 use std::collections::HashMap;
 use std::net::SocketAddr;
-use std::sync::{Arc, LazyLock, Mutex};
+use std::sync::{Arc, LazyLock, Mutex, Weak};
 
 use heliogram_crypto::rsa::PrivateKey;
 use heliogram_gateway::{Config, ExchangeConfig, Gateway, Listener};
 use heliogram_ports::memory::MemoryKeys;
-use heliogram_ports::{AuthKeys, Frame, FromHost, SessionPort, ToHost, Wake};
+use heliogram_ports::{AuthKeys, Edge, Frame, FromHost, SessionPort, ToHost, Wake};
 use heliogram_proto::exchange::server::{Dcs, Keyring};
 use heliogram_proto::ids::{LinkId, MsgId, Term};
 use tokio::sync::oneshot;
@@ -171,6 +171,8 @@ impl Inner {
 }
 
 impl SessionPort for Echo {
+    fn open(&self, _: Weak<dyn Edge>) {}
+
     fn attach(&self, link: LinkId, wake: Arc<dyn Wake>) {
         self.inner
             .lock()

@@ -9,7 +9,8 @@
 //! ```
 //!
 //! The cache decides nothing about a session: the owner of a key refuses every frame of a destroyed one, whatever
-//! is held here.
+//! is held here. What an owner says of a key goes on to the links that hold it; a look-up that began before is
+//! corrected.
 
 use core::time::Duration;
 use std::collections::{BTreeMap, BTreeSet};
@@ -68,8 +69,22 @@ pub enum Input {
     },
     /// A key was made and stored.
     Made(Arc<KeyRecord>),
+    /// Its owner says that a temporary key is bound.
+    Bound {
+        /// Which key.
+        id: AuthKeyId,
+        /// To which permanent key.
+        perm: AuthKeyId,
+    },
+    /// Its owner says that a key is no more.
+    Revoked {
+        /// Which key.
+        id: AuthKeyId,
+    },
     /// A link that holds a key lets it go.
     Release {
+        /// Who.
+        link: LinkId,
         /// Which key.
         id: AuthKeyId,
     },
@@ -94,7 +109,7 @@ pub enum Effect {
         /// Which key.
         id: AuthKeyId,
     },
-    /// Tell a link.
+    /// Tell a link. One that holds the key already is told when its facts have changed.
     Outcome {
         /// Who asked.
         link: LinkId,
@@ -102,6 +117,13 @@ pub enum Effect {
         id: AuthKeyId,
         /// What came of it.
         outcome: KeyOutcome,
+    },
+    /// Tell a link that a key which it holds is no more. It holds it no longer.
+    Revoked {
+        /// Who.
+        link: LinkId,
+        /// Which key.
+        id: AuthKeyId,
     },
 }
 
@@ -145,7 +167,9 @@ impl KeyCache {
             Input::Want { link, id } => self.want(link, id, cx),
             Input::Loaded { id, outcome } => self.loaded(id, outcome, cx),
             Input::Made(record) => self.made(record, cx.now.mono),
-            Input::Release { id } => self.release(id, cx.now.mono),
+            Input::Bound { id, perm } => self.bound(id, perm, cx),
+            Input::Revoked { id } => self.revoked(id, cx),
+            Input::Release { link, id } => self.release(link, id, cx.now.mono),
             Input::Forget { link, id } => self.forget(link, id, cx.now.mono),
         }
     }
@@ -181,7 +205,7 @@ impl KeyCache {
         self.handle_deadline(cx.now.mono);
         let outcome = match self.entries.get_mut(&id) {
             Some(Entry::Absent { .. }) => KeyOutcome::Absent,
-            Some(Entry::Loading { links }) => {
+            Some(Entry::Loading { links, .. }) => {
                 links.push(link);
                 return;
             }
@@ -195,7 +219,8 @@ impl KeyCache {
                 users,
                 unused_end,
             }) => {
-                *users += 1;
+                users.reserve_exact(1);
+                users.push(link);
                 if let Some(end) = unused_end.take() {
                     self.ends.remove(&(end, id));
                 }
@@ -203,8 +228,14 @@ impl KeyCache {
             }
             None if self.loading < self.config.loads_max => {
                 self.loading += 1;
-                self.entries
-                    .insert(id, Entry::Loading { links: vec![link] });
+                let said = None;
+                self.entries.insert(
+                    id,
+                    Entry::Loading {
+                        links: vec![link],
+                        said,
+                    },
+                );
                 cx.out.push(Effect::Load { id });
                 return;
             }
@@ -214,18 +245,21 @@ impl KeyCache {
     }
 
     fn loaded(&mut self, id: AuthKeyId, outcome: KeyOutcome, cx: &mut Cx<'_, Effect>) {
-        let Some(Entry::Loading { links }) = self.entries.get_mut(&id) else {
+        let Some(Entry::Loading { links, said }) = self.entries.get_mut(&id) else {
             return;
         };
-        let links = core::mem::take(links);
+        let (links, said) = (core::mem::take(links), *said);
         self.remove(id);
         let outcome = match outcome {
             KeyOutcome::Present(record) if record.facts.is_expired(cx.now.unix.seconds()) => {
                 KeyOutcome::Absent
             }
-            other @ (KeyOutcome::Absent | KeyOutcome::Present(_) | KeyOutcome::Unavailable) => {
-                other
-            }
+            KeyOutcome::Present(_) if said == Some(Said::Revoked) => KeyOutcome::Absent,
+            KeyOutcome::Present(record) => match said {
+                Some(Said::Bound(perm)) => KeyOutcome::Present(bind(&record, perm)),
+                Some(Said::Revoked) | None => KeyOutcome::Present(record),
+            },
+            other @ (KeyOutcome::Absent | KeyOutcome::Unavailable) => other,
         };
         match &outcome {
             KeyOutcome::Absent => {
@@ -234,7 +268,7 @@ impl KeyCache {
                 self.keep_until(end, id);
             }
             KeyOutcome::Present(record) => {
-                self.insert(Arc::clone(record), links.len(), cx.now.mono);
+                self.insert(Arc::clone(record), links.clone(), cx.now.mono);
             }
             KeyOutcome::Unavailable => {}
         }
@@ -250,14 +284,44 @@ impl KeyCache {
         let id = record.facts.id;
         if matches!(self.entries.get(&id), None | Some(Entry::Absent { .. })) {
             self.remove(id);
-            self.insert(record, 0, now);
+            self.insert(record, Vec::new(), now);
         }
     }
 
-    fn insert(&mut self, record: Arc<KeyRecord>, users: usize, now: Mono) {
+    fn bound(&mut self, id: AuthKeyId, perm: AuthKeyId, cx: &mut Cx<'_, Effect>) {
+        match self.entries.get_mut(&id) {
+            Some(Entry::Loading { said, .. }) => {
+                said.get_or_insert(Said::Bound(perm));
+            }
+            Some(Entry::Present { record, users, .. }) if record.facts.perm != Some(perm) => {
+                *record = bind(record, perm);
+                cx.out.extend(users.iter().map(|&link| Effect::Outcome {
+                    link,
+                    id,
+                    outcome: KeyOutcome::Present(Arc::clone(record)),
+                }));
+            }
+            Some(Entry::Absent { .. } | Entry::Present { .. }) | None => {}
+        }
+    }
+
+    fn revoked(&mut self, id: AuthKeyId, cx: &mut Cx<'_, Effect>) {
+        match self.entries.get_mut(&id) {
+            Some(Entry::Loading { said, .. }) => *said = Some(Said::Revoked),
+            Some(Entry::Present { users, .. }) => {
+                let users = core::mem::take(users);
+                self.remove(id);
+                let revoked = |link| Effect::Revoked { link, id };
+                cx.out.extend(users.into_iter().map(revoked));
+            }
+            Some(Entry::Absent { .. }) | None => {}
+        }
+    }
+
+    fn insert(&mut self, record: Arc<KeyRecord>, users: Vec<LinkId>, now: Mono) {
         let id = record.facts.id;
         let end = now + self.config.unused_age_max;
-        let unused_end = (users == 0).then_some(end);
+        let unused_end = users.is_empty().then_some(end);
         self.entries.insert(
             id,
             Entry::Present {
@@ -266,12 +330,12 @@ impl KeyCache {
                 unused_end,
             },
         );
-        if users == 0 {
+        if unused_end.is_some() {
             self.keep_until(end, id);
         }
     }
 
-    fn release(&mut self, id: AuthKeyId, now: Mono) {
+    fn release(&mut self, link: LinkId, id: AuthKeyId, now: Mono) {
         self.handle_deadline(now);
         let Some(Entry::Present {
             users, unused_end, ..
@@ -279,8 +343,10 @@ impl KeyCache {
         else {
             return;
         };
-        *users = users.saturating_sub(1);
-        if *users == 0 && unused_end.is_none() {
+        if let Some(position) = users.iter().position(|&user| user == link) {
+            users.swap_remove(position);
+        }
+        if users.is_empty() && unused_end.is_none() {
             let end = now + self.config.unused_age_max;
             *unused_end = Some(end);
             self.keep_until(end, id);
@@ -289,13 +355,13 @@ impl KeyCache {
 
     fn forget(&mut self, link: LinkId, id: AuthKeyId, now: Mono) {
         match self.entries.get_mut(&id) {
-            Some(Entry::Loading { links }) => {
+            Some(Entry::Loading { links, .. }) => {
                 if let Some(position) = links.iter().position(|&waiting| waiting == link) {
                     links.swap_remove(position);
                 }
             }
             // The outcome was on its way: the link counts as a user.
-            Some(Entry::Present { .. }) => self.release(id, now),
+            Some(Entry::Present { .. }) => self.release(link, id, now),
             Some(Entry::Absent { .. }) | None => {}
         }
     }
@@ -337,12 +403,27 @@ enum Entry {
     },
     Loading {
         links: Vec<LinkId>,
+        said: Option<Said>,
     },
     Present {
         record: Arc<KeyRecord>,
-        users: usize,
+        users: Vec<LinkId>,
         unused_end: Option<Mono>,
     },
+}
+
+/// What an owner has said of a key that is being looked up: the store may have been asked before it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Said {
+    Bound(AuthKeyId),
+    Revoked,
+}
+
+/// Returns the record of a key that is now bound.
+fn bind(record: &KeyRecord, perm: AuthKeyId) -> Arc<KeyRecord> {
+    let mut bound = record.clone();
+    bound.facts.perm = Some(perm);
+    Arc::new(bound)
 }
 
 #[cfg(test)]

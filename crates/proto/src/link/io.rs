@@ -46,12 +46,17 @@ impl Default for Limits {
     reason = "a new input must break every driver at compile time"
 )]
 pub enum Input {
-    /// The answer to [`Effect::LoadKey`].
+    /// The answer to [`Effect::LoadKey`]; again when the facts of a key that the link holds have changed.
     Key {
         /// Which key.
         id: AuthKeyId,
         /// What came of the look-up.
         outcome: KeyOutcome,
+    },
+    /// A key that the link holds is no more: its next frame closes the link, and the link holds it no longer.
+    Revoked {
+        /// Which key.
+        id: AuthKeyId,
     },
     /// The exchange answers with the body of an unencrypted message.
     Answer(Bytes),

@@ -31,6 +31,8 @@ pub(super) struct Waiting {
 pub(super) enum Lookup<'a> {
     Held(&'a Arc<KeyRecord>),
     Loading,
+    /// What is on its way to the peer is still sealed with it.
+    Revoked(&'a Arc<KeyRecord>),
     Unknown,
 }
 
@@ -53,6 +55,7 @@ impl Keys {
         {
             Some(State::Held(record)) => Lookup::Held(record),
             Some(State::Loading { .. }) => Lookup::Loading,
+            Some(State::Revoked(record)) => Lookup::Revoked(record),
             None => Lookup::Unknown,
         }
     }
@@ -94,13 +97,14 @@ impl Keys {
         Ok(())
     }
 
-    /// Takes a key that was looked up; returns what waited for it. `None` if nobody asked.
+    /// Takes a key that was looked up, or whose facts have changed; returns what waited for it. `None` if nobody asked.
     pub(super) fn hold(&mut self, id: AuthKeyId, record: &Arc<KeyRecord>) -> Option<Vec<Waiting>> {
         let slot = self.slots.iter_mut().find(|slot| slot.id == id)?;
-        let State::Loading { waiting, .. } = &mut slot.state else {
-            return None;
+        let waiting = match &mut slot.state {
+            State::Loading { waiting, .. } => core::mem::take(waiting),
+            State::Held(_) => Vec::new(),
+            State::Revoked(_) => return None,
         };
-        let waiting = core::mem::take(waiting);
         slot.state = State::Held(Arc::clone(record));
         self.waiting_frames -= waiting.len();
         self.waiting_bytes -= waiting
@@ -113,7 +117,16 @@ impl Keys {
     /// Forgets a key that was not found: its outcome is taken, and it is not held.
     pub(super) fn give_up(&mut self, id: AuthKeyId) {
         self.slots
-            .retain(|slot| slot.id != id || matches!(slot.state, State::Held(_)));
+            .retain(|slot| slot.id != id || slot.state.end().is_none());
+    }
+
+    /// Takes note that a key is no more: it opens nothing from now on, and is not held.
+    pub(super) fn revoke(&mut self, id: AuthKeyId) {
+        if let Some(slot) = self.slots.iter_mut().find(|slot| slot.id == id)
+            && let State::Held(record) = &slot.state
+        {
+            slot.state = State::Revoked(Arc::clone(record));
+        }
     }
 
     /// Tells whether so much waits that no more should be read.
@@ -135,7 +148,7 @@ impl Keys {
     pub(super) fn held(&self) -> impl Iterator<Item = AuthKeyId> {
         self.slots
             .iter()
-            .filter(|slot| slot.state.end().is_none())
+            .filter(|slot| matches!(slot.state, State::Held(_)))
             .map(|slot| slot.id)
     }
 
@@ -157,12 +170,13 @@ struct Slot {
 enum State {
     Held(Arc<KeyRecord>),
     Loading { end: Mono, waiting: Vec<Waiting> },
+    Revoked(Arc<KeyRecord>),
 }
 
 impl State {
     const fn end(&self) -> Option<Mono> {
         match self {
-            Self::Held(_) => None,
+            Self::Held(_) | Self::Revoked(_) => None,
             Self::Loading { end, .. } => Some(*end),
         }
     }

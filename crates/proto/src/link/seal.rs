@@ -109,7 +109,7 @@ impl Link {
         else {
             return Ok(None);
         };
-        let Lookup::Held(record) = self.keys.find(key) else {
+        let (Lookup::Held(record) | Lookup::Revoked(record)) = self.keys.find(key) else {
             return Ok(None);
         };
         if record.facts.is_expired(now_s) {

@@ -162,6 +162,49 @@ fn as_many_keys_are_used_on_one_link_as_may_and_one_more_is_refused() {
 }
 
 #[test]
+fn frames_name_the_permanent_key_once_the_link_is_told_of_it_and_not_before() {
+    let mut pair = Pair::new(Framing::Intermediate);
+    pair.find_key_of(b"1st.");
+    let facts = KeyFacts {
+        perm: Some(AuthKeyId(5)),
+        ..facts(&pair.key)
+    };
+    pair.handle(Input::Key {
+        id: pair.key.id(),
+        outcome: KeyOutcome::Present(Arc::new(record(&pair.key, facts))),
+    });
+    pair.send(b"2nd.");
+    let perms = pair.effects.iter().filter_map(|effect| {
+        let Effect::Frame(frame) = effect else {
+            return None;
+        };
+        Some(frame.key.perm)
+    });
+    assert_eq!(perms.collect::<Vec<_>>(), [None, Some(AuthKeyId(5))]);
+    assert_eq!(pair.link.held_keys().count(), 1);
+}
+
+#[test]
+fn a_revoked_key_still_seals_what_waits_and_opens_nothing() {
+    let mut pair = Pair::new(Framing::Intermediate);
+    pair.find_key_of(b"1st.");
+    pair.handle(Input::Revoked { id: pair.key.id() });
+    assert_eq!(pair.link.held_keys().count(), 0);
+    pair.reply(b"bye.");
+    assert_eq!(
+        (pair.said(), pair.closed()),
+        (vec![Said::Body(b"bye.".to_vec())], None)
+    );
+
+    pair.send(b"2nd.");
+    assert_eq!(pair.bodies(), [b"1st."]);
+    assert_eq!(
+        (pair.said(), pair.closed()),
+        (vec![Said::Error(-404)], Some(Cause::KeyAbsent))
+    );
+}
+
+#[test]
 fn a_key_is_refused_from_its_end_on_and_not_a_second_before() {
     let mut pair = Pair::new(Framing::Intermediate);
     pair.send(b"1st.");

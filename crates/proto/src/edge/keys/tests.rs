@@ -41,7 +41,7 @@ fn a_key_is_held_while_used_and_60_s_after() {
     assert_eq!(cache.cache.next_deadline(), None);
     assert_eq!(cache.cache.len(), 1);
 
-    cache.handle(Input::Release { id: ID });
+    cache.release(1);
     cache.advance(Duration::from_secs(60) - Duration::from_nanos(1));
     assert_eq!(cache.cache.len(), 1);
     cache.advance(Duration::from_nanos(1));
@@ -53,9 +53,9 @@ fn a_key_used_by_two_links_is_not_let_go_by_the_first() {
     let mut cache = Cache::with(permanent());
     cache.want(1, ID);
     cache.want(2, ID);
-    cache.handle(Input::Release { id: ID });
+    cache.release(1);
     assert_eq!(cache.cache.next_deadline(), None);
-    cache.handle(Input::Release { id: ID });
+    cache.release(2);
     assert!(cache.cache.next_deadline().is_some());
 }
 
@@ -207,7 +207,7 @@ fn a_link_that_goes_while_its_outcome_is_on_its_way_holds_the_key_no_longer() {
     });
     loaded.advance(Duration::from_secs(60));
     assert_eq!(loaded.cache.len(), 1, "the other link uses it");
-    loaded.handle(Input::Release { id: ID });
+    loaded.release(2);
     loaded.advance(Duration::from_secs(60));
     assert!(loaded.cache.is_empty());
 }
@@ -228,7 +228,69 @@ fn a_key_whose_links_are_all_gone_before_it_came_is_let_go_after_60_s() {
     assert!(cache.cache.is_empty());
 }
 
+#[test]
+fn each_link_that_holds_a_key_hears_once_that_it_is_bound_and_later_links_find_it_so() {
+    let mut cache = Cache::with(temporary(START_S + 10));
+    cache.want(1, ID);
+    cache.want(2, ID);
+    let bound = Input::Bound { id: ID, perm: PERM };
+    let told = perms(cache.handle(bound.clone()));
+    assert_eq!(told, [(LinkId(1), Some(PERM)), (LinkId(2), Some(PERM))]);
+    assert!(cache.handle(bound).is_empty(), "they know");
+    assert_eq!(perms(cache.want(3, ID)), [(LinkId(3), Some(PERM))]);
+}
+
+#[test]
+fn a_key_that_is_bound_or_revoked_while_the_store_is_asked_is_found_so() {
+    let loaded = || Input::Loaded {
+        id: ID,
+        outcome: KeyOutcome::Present(temporary(START_S + 10)),
+    };
+    let mut cache = Cache::new();
+    cache.want(1, ID);
+    cache.handle(Input::Bound { id: ID, perm: PERM });
+    assert_eq!(perms(cache.handle(loaded())), [(LinkId(1), Some(PERM))]);
+
+    let mut cache = Cache::new();
+    cache.want(1, ID);
+    cache.handle(Input::Revoked { id: ID });
+    cache.handle(Input::Bound { id: ID, perm: PERM });
+    assert!(matches!(
+        cache.handle(loaded()),
+        [Effect::Outcome {
+            outcome: KeyOutcome::Absent,
+            ..
+        }]
+    ));
+}
+
+#[test]
+fn a_revoked_key_is_held_by_nobody_and_looked_up_anew() {
+    let mut cache = Cache::with(permanent());
+    cache.want(1, ID);
+    let told = cache.handle(Input::Revoked { id: ID });
+    assert!(matches!(
+        told,
+        [Effect::Revoked {
+            link: LinkId(1),
+            id: ID
+        }]
+    ));
+    assert!(cache.cache.is_empty());
+    cache.release(1);
+    assert!(matches!(cache.want(2, ID), [Effect::Load { .. }]));
+}
+
+#[test]
+fn what_is_said_of_a_key_that_is_not_held_changes_nothing() {
+    let mut cache = Cache::new();
+    assert!(cache.handle(Input::Bound { id: ID, perm: PERM }).is_empty());
+    assert!(cache.handle(Input::Revoked { id: ID }).is_empty());
+    assert!(cache.cache.is_empty());
+}
+
 const ID: AuthKeyId = AuthKeyId(77);
+const PERM: AuthKeyId = AuthKeyId(78);
 const START_S: u32 = 1_700_000_000;
 
 struct Cache {
@@ -263,6 +325,13 @@ impl Cache {
         })
     }
 
+    fn release(&mut self, link: u64) {
+        self.handle(Input::Release {
+            link: LinkId(link),
+            id: ID,
+        });
+    }
+
     fn handle(&mut self, input: Input) -> &[Effect] {
         self.effects.clear();
         let mut cx = Cx {
@@ -289,6 +358,20 @@ fn is_present(effects: &[Effect]) -> bool {
             ..
         }]
     )
+}
+
+/// Returns which links get the key, and to what it is bound.
+fn perms(effects: &[Effect]) -> Vec<(LinkId, Option<AuthKeyId>)> {
+    let perms = effects.iter().filter_map(|effect| {
+        let Effect::Outcome { link, outcome, .. } = effect else {
+            return None;
+        };
+        let KeyOutcome::Present(record) = outcome else {
+            return None;
+        };
+        Some((*link, record.facts.perm))
+    });
+    perms.collect()
 }
 
 fn permanent() -> Arc<KeyRecord> {
