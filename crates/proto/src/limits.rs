@@ -114,6 +114,14 @@ pub const WRAPPERS_MAX: usize = 8;
 /// Message ids in one `invokeAfterMsgs`.
 pub const INVOKE_AFTER_IDS_MAX: usize = 100;
 
+/// Milliseconds for which a call waits for the calls that it names in `invokeAfterMsg(s)`.
+///
+/// Source: <https://core.telegram.org/api/invoking#invokeaftermsg>.
+pub const INVOKE_AFTER_WAIT_MS: u64 = 500;
+
+/// Failed calls that a session remembers, so that what was to come after them fails as well.
+pub const FAILED_CALLS_MAX: usize = 128;
+
 /// Bytes that all packed objects of one frame may unpack to.
 pub const UNPACKED_BYTES_MAX: usize = 16 << 20;
 

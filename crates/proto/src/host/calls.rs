@@ -12,7 +12,7 @@ use crate::host::{CallId, Effect, Host};
 use crate::ids::{LinkId, MsgId, SessionId};
 use crate::port::{Call, KeyFacts, KeyKind};
 use crate::session::request::Request;
-use crate::session::server::{self, rpc_error};
+use crate::session::server;
 
 /// Where a message came from.
 #[derive(Clone, Copy, Debug)]
@@ -40,10 +40,10 @@ impl Host {
         let identity = key.identity();
         match effect {
             server::Effect::Call { msg_id, request } => {
-                if let Some((code, name)) = self.on_call(msg_id, request, origin, cx)
+                if let Some(error) = self.on_call(msg_id, request, origin, cx)
                     && let Some(entry) = self.entry(identity, session_id)
                 {
-                    entry.session.reply(msg_id, rpc_error(code, name));
+                    entry.session.fail(msg_id, error);
                 }
             }
             server::Effect::Cancel { msg_id } => {
@@ -76,7 +76,7 @@ impl Host {
         }
     }
 
-    /// Hands a call out, unless it may not be made: then returns the `rpc_error`.
+    /// Hands a call out, now or when the calls that it names are over. If it may not be made returns the `rpc_error`.
     fn on_call(
         &mut self,
         msg_id: MsgId,
@@ -107,27 +107,28 @@ impl Host {
             return Some((401, "AUTH_KEY_PERM_EMPTY"));
         }
         let (layer, client) = (request.layer.or(owned.layer), owned.client.clone());
-        let incarnation = owned.session_mut(session_id)?.session.unique_id();
-        cx.out.push(Effect::Call {
-            id: CallId {
-                identity,
-                session_id,
-                msg_id,
-                incarnation,
-            },
-            call: Call {
-                identity,
-                key,
-                session_id,
-                msg_id,
-                term: self.source.term(),
-                layer,
-                client,
-                peer,
-                without_updates: request.without_updates,
-                body: request.query,
-            },
-        });
+        let session = &mut owned.session_mut(session_id)?.session;
+        let id = CallId {
+            identity,
+            session_id,
+            msg_id,
+            incarnation: session.unique_id(),
+        };
+        let call = Call {
+            identity,
+            key,
+            session_id,
+            msg_id,
+            term: self.source.term(),
+            layer,
+            client,
+            peer,
+            without_updates: request.without_updates,
+            body: request.query,
+        };
+        if let Some(call) = session.order(call, request.after, cx.now.mono) {
+            cx.out.push(Effect::Call { id, call });
+        }
         None
     }
 
@@ -141,10 +142,18 @@ impl Host {
         let Some(entry) = self.entry(call.identity, call.session_id) else {
             return;
         };
+        let mut released = Vec::new();
         if entry.session.unique_id() == call.incarnation
-            && entry.session.reply(call.msg_id, answer.result)
+            && entry.session.reply(call.msg_id, answer.0, &mut released)
         {
             entry.touch(cx.now.mono);
+            for next in released {
+                let id = CallId {
+                    msg_id: next.msg_id,
+                    ..call
+                };
+                cx.out.push(Effect::Call { id, call: next });
+            }
             self.settle(call.identity, call.session_id, cx);
         }
     }

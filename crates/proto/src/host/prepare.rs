@@ -1,13 +1,15 @@
 //! What is done before any lock is taken: frames are parsed and unpacked, answers are packed.
 
 use bytes::Bytes;
-use heliogram_tl::{Writer, gzip};
+use heliogram_tl::mtproto::RpcError;
+use heliogram_tl::{Writer, gzip, peek_id};
 
 use crate::envelope::{Authentic, Header};
 use crate::ids::LinkId;
 use crate::limits::{PACK_BYTES_MAX, PACK_BYTES_MIN};
 use crate::port::{Frame, KeyFacts, Reply};
 use crate::session::incoming::{self, Contents, PACKED};
+use crate::session::on_call::Prepared;
 use crate::session::server::rpc_error;
 use crate::side::Server;
 
@@ -54,27 +56,28 @@ impl PreparedFrame {
 
 /// An answer as it will be sent.
 #[derive(Clone, Debug)]
-pub struct PreparedAnswer {
-    pub(super) result: Bytes,
-}
+pub struct PreparedAnswer(pub(super) Prepared);
 
 impl PreparedAnswer {
     /// Packs a large result if that makes it smaller. What can't be an object becomes an `rpc_error`: a backend is not
     /// believed. Takes time with the size of the result; needs no lock.
     #[must_use]
     pub fn new(reply: Reply) -> Self {
-        match reply {
-            Reply::Error(error) => Self {
+        Self(match reply {
+            Reply::Error(error) => Prepared {
                 result: rpc_error(error.code, &error.message),
+                is_error: true,
             },
             // Sealed, it would take the whole batch with it.
-            Reply::Result(result) if !is_object(&result) => Self {
+            Reply::Result(result) if !is_object(&result) => Prepared {
                 result: rpc_error(500, "RPC_CALL_FAIL"),
+                is_error: true,
             },
-            Reply::Result(result) => Self {
+            Reply::Result(result) => Prepared {
+                is_error: peek_id(&result) == Some(RpcError::ID),
                 result: pack(&result).unwrap_or(result),
             },
-        }
+        })
     }
 }
 

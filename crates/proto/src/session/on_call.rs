@@ -6,11 +6,21 @@ use bytes::Bytes;
 
 use crate::ids::{LinkId, MsgId};
 use crate::limits::{ACK_DELAY_MS_SERVER, CALLS_BYTES_MAX, CALLS_RUNNING_MAX, QUEUED_BYTES_MAX};
+use crate::port::Call;
 use crate::session::content::Content;
 use crate::session::request::Request;
 use crate::session::server::{Effect, Running};
 use crate::session::{Received, Session};
 use crate::side::Server;
+
+/// An answer as it will be sent.
+#[derive(Clone, Debug)]
+pub(crate) struct Prepared {
+    /// A whole object, packed or not.
+    pub(crate) result: Bytes,
+    /// It is an `rpc_error`.
+    pub(crate) is_error: bool,
+}
 
 impl Session<Server> {
     pub(super) fn on_request(&mut self, request: Request, it: Received, out: &mut Vec<Effect>) {
@@ -19,7 +29,7 @@ impl Session<Server> {
             || calls_bytes > CALLS_BYTES_MAX
             || self.outbox.queued_bytes() >= QUEUED_BYTES_MAX
         {
-            self.answer_error(it.msg_id, Some(it.link), 420, "FLOOD_WAIT_1");
+            self.refuse_call(it, 420, "FLOOD_WAIT_1");
             return;
         }
         self.state.calls_bytes = calls_bytes;
@@ -29,6 +39,7 @@ impl Session<Server> {
             link: Some(it.link),
             since: it.now.mono,
             acked: false,
+            held: None,
         };
         let calls = &mut self.state.calls;
         if calls.back().is_none_or(|last| last.msg_id < it.msg_id) {
@@ -47,12 +58,25 @@ impl Session<Server> {
         });
     }
 
-    /// Queues the answer to a call: a whole object, packed or not. Returns `false` if the call doesn't run.
-    pub(crate) fn reply(&mut self, to: MsgId, result: Bytes) -> bool {
+    /// Answers a call that is not handed out by an `rpc_error`.
+    pub(super) fn refuse_call(&mut self, it: Received, code: i32, message: &str) {
+        self.answer_error(it.msg_id, Some(it.link), code, message);
+        self.note_failed(it.msg_id);
+    }
+
+    /// Queues the answer to a call, and appends the calls that have waited for it. Returns `false` if the call doesn't
+    /// run.
+    pub(crate) fn reply(&mut self, to: MsgId, answer: Prepared, released: &mut Vec<Call>) -> bool {
         let Some(call) = self.take_call(to) else {
             return false;
         };
+        let Prepared { result, is_error } = answer;
         self.outbox.push(call.link, Content::Result { to, result });
+        if is_error {
+            self.on_failed(to);
+        } else {
+            self.on_succeeded(to, released);
+        }
         true
     }
 
@@ -78,6 +102,9 @@ impl Session<Server> {
             calls.remove(at)
         }?;
         self.state.calls_bytes = self.state.calls_bytes.saturating_sub(call.bytes);
+        if call.held.is_some() {
+            self.state.held = self.state.held.saturating_sub(1);
+        }
         if calls.is_empty() {
             self.state.calls_due = None;
         }

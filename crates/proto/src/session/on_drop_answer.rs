@@ -21,7 +21,10 @@ impl Session<Server> {
     ) {
         let call = MsgId(message.req_msg_id);
         if let Some(running) = self.take_call(call) {
-            out.push(Effect::Cancel { msg_id: call });
+            if running.held.is_none() {
+                out.push(Effect::Cancel { msg_id: call });
+            }
+            self.on_failed(call);
             let result = Bytes::from(tl::RpcAnswerDroppedRunning.to_bytes());
             self.outbox.push(
                 running.link,

@@ -24,6 +24,7 @@ use crate::session::content::Content;
 use crate::session::inbox::Known;
 use crate::session::incoming::{Contents, Item, Object};
 use crate::session::on_states::RUNS_OR_DONE;
+use crate::session::order::Held;
 use crate::session::outbox::Answer;
 use crate::session::request::Request;
 use crate::session::salts::{SaltSource, Salts};
@@ -43,6 +44,12 @@ pub struct State {
     pub(super) calls_bytes: usize,
     /// When to look for calls that have run for long without an acknowledgement.
     pub(super) calls_due: Option<Mono>,
+    /// How many of `calls` wait for others.
+    pub(super) held: usize,
+    /// When to look for calls that have waited for too long.
+    pub(super) held_due: Option<Mono>,
+    /// The calls that have failed, for those that name them later.
+    pub(super) failed: VecDeque<MsgId>,
 }
 
 /// A call that the backend has not answered.
@@ -55,6 +62,8 @@ pub(super) struct Running {
     pub(super) link: Option<LinkId>,
     pub(super) since: Mono,
     pub(super) acked: bool,
+    /// It waits for other calls, and was not handed out yet.
+    pub(super) held: Option<Box<Held>>,
 }
 
 /// What a server's session wants of its host.
@@ -104,6 +113,9 @@ impl Session<Server> {
             calls: VecDeque::new(),
             calls_bytes: 0,
             calls_due: None,
+            held: 0,
+            held_due: None,
+            failed: VecDeque::new(),
         };
         Self::with_state(id, floor, state)
     }
@@ -224,7 +236,7 @@ impl Session<Server> {
                 return Ok(Outcome::Accepted);
             }
             Object::BadRequest(why) => {
-                self.answer_error(it.msg_id, Some(it.link), 400, why);
+                self.refuse_call(it, 400, why);
                 return Ok(Outcome::Accepted);
             }
             Object::Service(kind, body) => (kind, body),
@@ -327,7 +339,7 @@ impl Session<Server> {
     }
 
     /// Queues an `rpc_error`.
-    pub(crate) fn answer_error(
+    pub(super) fn answer_error(
         &mut self,
         to: MsgId,
         link: Option<LinkId>,
@@ -347,14 +359,14 @@ impl Session<Server> {
     /// What is due already waits for its link to be drained, not for a time.
     pub(crate) fn next_deadline(&self, now: Mono) -> Option<Mono> {
         let acks = self.acks.deadline::<Server>().filter(|&at| at > now);
-        match (acks, self.state.calls_due) {
-            (Some(a), Some(b)) => Some(a.min(b)),
-            (a, b) => a.or(b),
-        }
+        let due = [acks, self.state.calls_due, self.state.held_due];
+        due.into_iter().flatten().min()
     }
 
-    /// Acknowledges calls that have run for long. What is due is then ready to be drained.
+    /// Acknowledges calls that have run for long, and ends those that have waited for too long. What is due is then
+    /// ready to be drained.
     pub(crate) fn handle_deadline(&mut self, now: Mono) {
+        self.end_waits(now);
         if self.state.calls_due.is_none_or(|at| at > now) {
             return;
         }
@@ -394,12 +406,16 @@ impl Session<Server> {
     pub(crate) fn tidy(&mut self, now: Now) {
         self.inbox.tidy(now.unix.seconds());
         self.outbox.tidy(now.mono);
+        self.tidy_failed(now.unix.seconds());
         self.state.calls.shrink_to_fit();
     }
 
     /// Tells whether [`Session::tidy`] would find nothing, now or later.
     pub(crate) fn is_tidy(&self) -> bool {
-        self.inbox.len() == 0 && self.outbox.is_empty() && self.state.calls.is_empty()
+        self.inbox.len() == 0
+            && self.outbox.is_empty()
+            && self.state.calls.is_empty()
+            && self.state.failed.is_empty()
     }
 
     /// Returns the highest identifier received: below it a later session with this id accepts nothing.
@@ -407,9 +423,12 @@ impl Session<Server> {
         self.inbox.highest()
     }
 
-    /// Returns the calls that run.
+    /// Returns the calls that run; those that wait for others were not handed out.
     pub(crate) fn running_calls(&self) -> impl Iterator<Item = MsgId> {
-        self.state.calls.iter().map(|call| call.msg_id)
+        let calls = self.state.calls.iter();
+        calls
+            .filter(|call| call.held.is_none())
+            .map(|call| call.msg_id)
     }
 
     /// Tells how many messages wait for a connection.

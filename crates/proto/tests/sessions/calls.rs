@@ -11,7 +11,7 @@ use crate::support::{LINK, METHOD, Sent, World, container, ping, vectors};
 
 pub(crate) const RESULT: &[u8] = &[0xb5, 0x75, 0x72, 0x99];
 
-fn acked(sent: &[Sent]) -> Vec<i64> {
+pub(crate) fn acked(sent: &[Sent]) -> Vec<i64> {
     let acks = sent.iter().filter(|it| it.id() == tl::MsgsAck::ID);
     acks.flat_map(|it| {
         it.read::<tl::MsgsAck<'_>>()
@@ -22,7 +22,7 @@ fn acked(sent: &[Sent]) -> Vec<i64> {
     .collect()
 }
 
-fn results(sent: &[Sent]) -> Vec<(i64, Vec<u8>)> {
+pub(crate) fn results(sent: &[Sent]) -> Vec<(i64, Vec<u8>)> {
     let results = sent.iter().filter(|it| it.id() == tl::RpcResult::ID);
     results
         .map(|it| {

@@ -8,6 +8,7 @@ mod calls;
 mod envelopes;
 mod faults;
 mod limits;
+mod order;
 mod pair;
 mod refusals;
 mod service;
