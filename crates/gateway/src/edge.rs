@@ -9,7 +9,7 @@ use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use heliogram_ports::clock::Clock;
-use heliogram_ports::{AuthKeys, Inserted, KeyRecord, SessionPort, ToHost, Unavailable};
+use heliogram_ports::{AuthKeys, Inserted, KeyFacts, KeyRecord, SessionPort, ToHost, Unavailable};
 use heliogram_proto::cx::{Cx, Mono};
 use heliogram_proto::edge::exchanges::{self, Exchanges, Job, StoreOutcome, Ticket};
 use heliogram_proto::edge::keys::{self, KeyCache, KeyOutcome};
@@ -305,8 +305,8 @@ impl Edge {
 
 /// Neither input makes the cache ask the store.
 impl heliogram_ports::Edge for Edge {
-    fn bound(&self, key: AuthKeyId, perm: AuthKeyId) {
-        self.tell_keys(keys::Input::Bound { id: key, perm });
+    fn bound(&self, facts: KeyFacts) {
+        self.tell_keys(keys::Input::Bound { facts });
     }
 
     fn revoke(&self, key: AuthKeyId) {

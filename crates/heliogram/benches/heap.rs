@@ -24,7 +24,8 @@ use bytes::Bytes;
 use heliogram_crypto::{AuthKey, AuthKeyId, SecretBytes};
 use heliogram_ports::memory::MemoryKeys;
 use heliogram_ports::{
-    AuthKeys, BoxFuture, FirstSalt, Inserted, KeyFacts, KeyKind, KeyRecord, Unavailable,
+    AuthKeys, Binding, Bound, BoxFuture, FirstSalt, Inserted, KeyFacts, KeyKind, KeyRecord,
+    Unavailable,
 };
 use heliogram_proto::ids::{Salt, Term};
 use heliogram_proto::session::client::Event;
@@ -159,8 +160,20 @@ impl AuthKeys for Copies {
         self.0.insert(record)
     }
 
-    fn remove(&self, id: AuthKeyId) -> BoxFuture<'_, Result<bool, Unavailable>> {
+    fn bind(&self, binding: Binding) -> BoxFuture<'_, Result<Bound, Unavailable>> {
+        self.0.bind(binding)
+    }
+
+    fn remove(&self, id: AuthKeyId) -> BoxFuture<'_, Result<Vec<AuthKeyId>, Unavailable>> {
         self.0.remove(id)
+    }
+
+    fn remove_bound(
+        &self,
+        perm: AuthKeyId,
+        except: Vec<AuthKeyId>,
+    ) -> BoxFuture<'_, Result<Vec<AuthKeyId>, Unavailable>> {
+        self.0.remove_bound(perm, except)
     }
 }
 

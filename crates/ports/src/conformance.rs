@@ -7,9 +7,12 @@ use std::task::Poll;
 
 use heliogram_crypto::AuthKey;
 use heliogram_proto::ids::{AuthKeyId, Salt, Term};
+use heliogram_proto::limits::TEMP_KEYS_PER_KEY_MAX;
 
 use crate::clock::unix_now;
-use crate::{AuthKeys, FirstSalt, Inserted, KeyFacts, KeyKind, KeyRecord};
+use crate::{
+    AuthKeys, Binding, Bound, FirstSalt, Inserted, KeyFacts, KeyKind, KeyRecord, Unavailable,
+};
 
 /// Runs every rule of [`AuthKeys`].
 ///
@@ -20,6 +23,11 @@ pub async fn auth_keys(keys: &dyn AuthKeys) {
     finds_what_was_inserted(keys).await;
     refuses_a_second_key_of_the_same_id(keys).await;
     removes_once(keys).await;
+    binds_a_temporary_key_to_one_permanent_key(keys).await;
+    binds_nothing_but_a_temporary_key_to_a_permanent_one(keys).await;
+    removes_temporary_keys_with_their_permanent_key(keys).await;
+    removes_the_temporary_keys_that_are_not_excepted(keys).await;
+    keeps_so_many_temporary_keys_of_a_permanent_one(keys).await;
     hides_an_ended_temporary_key(keys).await;
     takes_one_of_many_at_once(keys).await;
 }
@@ -85,18 +93,168 @@ async fn refuses_a_second_key_of_the_same_id(keys: &dyn AuthKeys) {
 
 async fn removes_once(keys: &dyn AuthKeys) {
     let record = record(3, KeyKind::Permanent);
-    assert_eq!(keys.remove(record.facts.id).await, Ok(false));
+    let id = record.facts.id;
+    assert_eq!(keys.remove(id).await, Ok(vec![]));
     assert_eq!(keys.insert(record.clone()).await, Ok(Inserted::Stored));
-    assert_eq!(keys.remove(record.facts.id).await, Ok(true));
-    assert_eq!(keys.remove(record.facts.id).await, Ok(false));
+    assert_eq!(keys.remove(id).await, Ok(vec![id]));
+    assert_eq!(keys.remove(id).await, Ok(vec![]));
     assert!(
         matches!(keys.find(record.facts.id).await, Ok(None)),
         "a removed key is absent"
     );
 }
 
+async fn binds_a_temporary_key_to_one_permanent_key(keys: &dyn AuthKeys) {
+    let (perm, other) = (store(keys, 10, None).await, store(keys, 11, None).await);
+    let end = now_s() + 3600;
+    let key = store(keys, 12, Some(end)).await;
+    let binding = Binding {
+        key,
+        perm,
+        expires_at_unix_s: end - 60,
+    };
+
+    let first = keys.bind(binding).await;
+    let Ok(Bound::Stored { facts, removed }) = &first else {
+        unreachable!("both keys are there: {first:?}")
+    };
+    assert_eq!((facts.id, facts.perm, removed.len()), (key, Some(perm), 0));
+    let ends_earlier = KeyKind::Temporary {
+        expires_at_unix_s: end - 60,
+    };
+    assert_eq!(facts.kind, ends_earlier);
+    let found = keys.find(key).await;
+    assert!(
+        matches!(&found, Ok(Some(found)) if found.facts == *facts),
+        "a binding is found with its key"
+    );
+    let again = Binding {
+        expires_at_unix_s: end,
+        ..binding
+    };
+    assert_eq!(keys.bind(again).await, first, "a repeat changes nothing");
+    let elsewhere = Binding {
+        perm: other,
+        ..binding
+    };
+    assert_eq!(keys.bind(elsewhere).await, Ok(Bound::Taken));
+    let found = keys.find(key).await;
+    assert!(matches!(found, Ok(Some(found)) if found.facts.perm == Some(perm)));
+}
+
+async fn binds_nothing_but_a_temporary_key_to_a_permanent_one(keys: &dyn AuthKeys) {
+    let perm = store(keys, 13, None).await;
+    let key = store(keys, 14, Some(now_s() + 3600)).await;
+    let ended = store(keys, 15, Some(now_s())).await;
+    let unknown = AuthKeyId(77);
+    for (key, perm) in [
+        (unknown, perm),
+        (ended, perm),
+        (perm, perm),
+        (key, unknown),
+        (key, key),
+    ] {
+        let bound = keys.bind(binding(key, perm)).await;
+        assert_eq!(bound, Ok(Bound::Absent), "{key:?} to {perm:?}");
+    }
+}
+
+async fn removes_temporary_keys_with_their_permanent_key(keys: &dyn AuthKeys) {
+    let perm = store(keys, 16, None).await;
+    let (bound, free) = (
+        store(keys, 17, Some(now_s() + 3600)).await,
+        store(keys, 18, Some(now_s() + 3600)).await,
+    );
+    assert!(is_stored(&keys.bind(binding(bound, perm)).await));
+
+    let mut expected = vec![perm, bound];
+    expected.sort_unstable();
+    assert_eq!(sorted(keys.remove(perm).await), expected);
+    for id in [perm, bound] {
+        assert!(matches!(keys.find(id).await, Ok(None)));
+    }
+    assert!(matches!(keys.find(free).await, Ok(Some(_))));
+}
+
+async fn removes_the_temporary_keys_that_are_not_excepted(keys: &dyn AuthKeys) {
+    let perm = store(keys, 19, None).await;
+    let mut bound = Vec::new();
+    for byte in 20..23 {
+        let key = store(keys, byte, Some(now_s() + 3600)).await;
+        assert!(is_stored(&keys.bind(binding(key, perm)).await));
+        bound.push(key);
+    }
+    let [spared, gone @ ..] = bound.as_slice() else {
+        unreachable!("three were bound")
+    };
+
+    let mut expected = gone.to_vec();
+    expected.sort_unstable();
+    let removed = keys.remove_bound(perm, vec![*spared, perm]).await;
+    assert_eq!(sorted(removed), expected);
+    assert!(matches!(keys.find(*spared).await, Ok(Some(_))));
+    assert!(matches!(keys.find(perm).await, Ok(Some(_))));
+    assert_eq!(keys.remove_bound(perm, vec![*spared]).await, Ok(vec![]));
+}
+
+async fn keeps_so_many_temporary_keys_of_a_permanent_one(keys: &dyn AuthKeys) {
+    let perm = store(keys, 30, None).await;
+    let mut first_to_end = None;
+    for (byte, at) in (31..).zip(0..TEMP_KEYS_PER_KEY_MAX) {
+        let later = u32::try_from(at).unwrap_or(0);
+        let key = store(keys, byte, Some(now_s() + 3600 + later)).await;
+        let bound = keys.bind(binding(key, perm)).await;
+        assert!(
+            matches!(&bound, Ok(Bound::Stored { removed, .. }) if removed.is_empty()),
+            "{at}: {bound:?}"
+        );
+        first_to_end.get_or_insert(key);
+    }
+    // One that ends before all of them, and yet takes the place of another.
+    let newest = store(keys, 29, Some(now_s() + 1800)).await;
+    let bound = keys.bind(binding(newest, perm)).await;
+    assert!(
+        matches!(&bound, Ok(Bound::Stored { removed, .. }) if removed.iter().eq(&first_to_end)),
+        "{bound:?}"
+    );
+    assert!(matches!(keys.find(newest).await, Ok(Some(_))));
+}
+
+/// Keeps a key filled with a byte, temporary if it has an end.
+async fn store(keys: &dyn AuthKeys, byte: u8, end: Option<u32>) -> AuthKeyId {
+    let kind = end.map_or(KeyKind::Permanent, |expires_at_unix_s| KeyKind::Temporary {
+        expires_at_unix_s,
+    });
+    let record = record(byte, kind);
+    let id = record.facts.id;
+    assert_eq!(keys.insert(record).await, Ok(Inserted::Stored));
+    id
+}
+
+fn binding(key: AuthKeyId, perm: AuthKeyId) -> Binding {
+    Binding {
+        key,
+        perm,
+        expires_at_unix_s: u32::MAX,
+    }
+}
+
+fn is_stored(bound: &Result<Bound, Unavailable>) -> bool {
+    matches!(bound, Ok(Bound::Stored { .. }))
+}
+
+fn sorted(removed: Result<Vec<AuthKeyId>, Unavailable>) -> Vec<AuthKeyId> {
+    let mut removed = removed.unwrap_or_default();
+    removed.sort_unstable();
+    removed
+}
+
+fn now_s() -> u32 {
+    u32::try_from(unix_now().seconds()).unwrap_or(u32::MAX)
+}
+
 async fn hides_an_ended_temporary_key(keys: &dyn AuthKeys) {
-    let now = u32::try_from(unix_now().seconds()).unwrap_or(u32::MAX);
+    let now = now_s();
     let ended = record(
         4,
         KeyKind::Temporary {

@@ -28,8 +28,51 @@ pub trait AuthKeys: Send + Sync + 'static {
     /// Keeps a new key. When this returns [`Inserted::Stored`] a permanent key is durable.
     fn insert(&self, record: KeyRecord) -> BoxFuture<'_, Result<Inserted, Unavailable>>;
 
-    /// Destroys a key; `true` if it was there.
-    fn remove(&self, id: AuthKeyId) -> BoxFuture<'_, Result<bool, Unavailable>>;
+    /// Binds a temporary key to a permanent one, whose owner has verified it. When this returns [`Bound::Stored`] the
+    /// binding is as durable as the key. The same again is [`Bound::Stored`], too, and changes nothing.
+    fn bind(&self, binding: Binding) -> BoxFuture<'_, Result<Bound, Unavailable>>;
+
+    /// Destroys a key with the temporary keys that are bound to it; returns those that were there, none if it was not.
+    fn remove(&self, id: AuthKeyId) -> BoxFuture<'_, Result<Vec<AuthKeyId>, Unavailable>>;
+
+    /// Destroys the temporary keys that are bound to `perm`, except some; returns those that were there.
+    fn remove_bound(
+        &self,
+        perm: AuthKeyId,
+        except: Vec<AuthKeyId>,
+    ) -> BoxFuture<'_, Result<Vec<AuthKeyId>, Unavailable>>;
+}
+
+/// What [`AuthKeys::bind`] is to record.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[expect(clippy::exhaustive_structs, reason = "what a binding is")]
+pub struct Binding {
+    /// The temporary key.
+    pub key: AuthKeyId,
+    /// The permanent key.
+    pub perm: AuthKeyId,
+    /// Unix time in seconds from which the temporary key is refused, if it has not ended by itself.
+    pub expires_at_unix_s: u32,
+}
+
+/// What became of a binding.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[expect(
+    clippy::exhaustive_enums,
+    reason = "the binding has one answer to each"
+)]
+pub enum Bound {
+    /// It is recorded.
+    Stored {
+        /// What the temporary key is now.
+        facts: KeyFacts,
+        /// Older temporary keys that were destroyed because there were too many.
+        removed: Vec<AuthKeyId>,
+    },
+    /// The temporary key is bound to another key; nothing was changed.
+    Taken,
+    /// One of the keys is not there, or not of its kind; nothing was changed.
+    Absent,
 }
 
 /// What became of a key that was to be kept.
@@ -84,8 +127,8 @@ pub trait SessionPort: Send + Sync + 'static {
 /// It may miss some of it: an owner goes on to forward frames of a key that it has bound, and to refuse those of a
 /// key that it has destroyed.
 pub trait Edge: Send + Sync + 'static {
-    /// Says that a temporary key is bound to a permanent one: its frames are to name it from now on.
-    fn bound(&self, key: AuthKeyId, perm: AuthKeyId);
+    /// Says that a temporary key is bound to a permanent one: its frames are to carry these facts from now on.
+    fn bound(&self, key: KeyFacts);
 
     /// Says that a key is no more: connections that use it are closed with `-404` at its next frame.
     fn revoke(&self, key: AuthKeyId);

@@ -261,3 +261,8 @@ pub const EXCHANGE_RESTARTS_MAX: u32 = 5;
 
 /// Seconds that a temporary key lives, whatever the client asked for.
 pub const TEMP_KEY_LIFE_S_MAX: u32 = 86_400;
+
+/// Temporary keys that are bound to one permanent key at a time; one more destroys the one that ends first.
+///
+/// A client may have a key for each of its main and media connections, and renews each before it ends.
+pub const TEMP_KEYS_PER_KEY_MAX: usize = 64;

@@ -60,6 +60,26 @@ impl KeyFacts {
         Identity(self.perm.unwrap_or(self.id))
     }
 
+    /// Returns the facts of the key once it is bound to `perm`, and so ends at `expires_at_unix_s` at the latest. The
+    /// first binding holds: a repeat changes nothing. `None` if it is permanent, or bound to another key.
+    #[must_use]
+    pub fn bind(mut self, perm: AuthKeyId, expires_at_unix_s: u32) -> Option<Self> {
+        let KeyKind::Temporary {
+            expires_at_unix_s: end,
+        } = &mut self.kind
+        else {
+            return None;
+        };
+        match self.perm {
+            None => {
+                *end = expires_at_unix_s.min(*end);
+                self.perm = Some(perm);
+                Some(self)
+            }
+            Some(bound) => (bound == perm).then_some(self),
+        }
+    }
+
     /// Tells whether the key has ended at `now_unix_s`.
     #[must_use]
     pub fn is_expired(&self, now_unix_s: u64) -> bool {

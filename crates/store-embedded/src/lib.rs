@@ -1,8 +1,8 @@
 //! Authorization keys in one local, crash-safe file.
 //!
 //! ```text
-//!  insert, remove ──> bounded queue ──> writer thread: one transaction for all that waits ──fsync──> answers
-//!  find ────────────> blocking pool: a read transaction, then unseal
+//!  insert, bind, remove ──> bounded queue ──> writer thread: one transaction for all that waits ──fsync──> answers
+//!  find ──────────────────> blocking pool: a read transaction, then unseal
 //! ```
 //!
 //! Bodies of keys are sealed with a master key that lies beside the data (or where the operator says); see
@@ -13,6 +13,7 @@
 mod master;
 mod record;
 mod schema;
+mod tables;
 mod writer;
 
 use std::path::{Path, PathBuf};
@@ -20,7 +21,7 @@ use std::sync::Arc;
 
 use heliogram_crypto::SecretBytes;
 use heliogram_ports::clock::unix_now;
-use heliogram_ports::{AuthKeys, BoxFuture, Inserted, KeyRecord, Unavailable};
+use heliogram_ports::{AuthKeys, Binding, Bound, BoxFuture, Inserted, KeyRecord, Unavailable};
 use heliogram_proto::ids::{AuthKeyId, Term};
 use redb::{Database, ReadableDatabase};
 use tokio::sync::Semaphore;
@@ -187,9 +188,26 @@ impl AuthKeys for EmbeddedKeys {
         })
     }
 
-    fn remove(&self, id: AuthKeyId) -> BoxFuture<'_, Result<bool, Unavailable>> {
+    fn bind(&self, binding: Binding) -> BoxFuture<'_, Result<Bound, Unavailable>> {
+        self.writer
+            .ask(move |answer| Request::Bind { binding, answer })
+    }
+
+    fn remove(&self, id: AuthKeyId) -> BoxFuture<'_, Result<Vec<AuthKeyId>, Unavailable>> {
         self.writer
             .ask(move |answer| Request::Remove { id, answer })
+    }
+
+    fn remove_bound(
+        &self,
+        perm: AuthKeyId,
+        except: Vec<AuthKeyId>,
+    ) -> BoxFuture<'_, Result<Vec<AuthKeyId>, Unavailable>> {
+        self.writer.ask(move |answer| Request::RemoveBound {
+            perm,
+            except,
+            answer,
+        })
     }
 }
 

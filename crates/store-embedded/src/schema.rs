@@ -19,6 +19,9 @@ pub(crate) const KEYS: TableDefinition<'_, i64, &[u8]> = TableDefinition::new("k
 /// Ends of temporary keys: (Unix time in seconds, key id), so that a purge reads only what has ended.
 pub(crate) const ENDS: TableDefinition<'_, (u32, i64), ()> = TableDefinition::new("ends");
 
+/// Temporary keys by the permanent key that they are bound to, with their ends: (permanent key id, temporary key id).
+pub(crate) const BOUND: TableDefinition<'_, (i64, i64), u32> = TableDefinition::new("bound");
+
 /// Numbers: `format`, `term`.
 const NUMBERS: TableDefinition<'_, &str, u64> = TableDefinition::new("numbers");
 
@@ -86,6 +89,7 @@ pub(crate) fn begin_term(
         let (term, salt_secret) = {
             transaction.open_table(KEYS)?;
             transaction.open_table(ENDS)?;
+            transaction.open_table(BOUND)?;
             let mut numbers = transaction.open_table(NUMBERS)?;
             let format = numbers
                 .get("format")?

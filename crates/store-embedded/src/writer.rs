@@ -8,13 +8,13 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, TrySendError, sync
 use std::time::{Duration, Instant};
 
 use heliogram_ports::clock::unix_now;
-use heliogram_ports::{BoxFuture, Inserted, KeyKind, KeyRecord, Unavailable};
+use heliogram_ports::{Binding, Bound, BoxFuture, Inserted, KeyRecord, Unavailable};
 use heliogram_proto::ids::AuthKeyId;
-use redb::{Database, ReadableTable, WriteTransaction};
+use redb::Database;
 use tokio::sync::oneshot;
 
 use crate::record::Sealer;
-use crate::schema::{ENDS, KEYS};
+use crate::tables::{PURGE_MAX, Tables};
 
 /// Requests that may wait; more are refused, which pushes back on handshakes.
 const WAITING_MAX: usize = 1024;
@@ -25,9 +25,6 @@ const BATCH_MAX: usize = 256;
 /// How often ended temporary keys are purged.
 const PURGE_PERIOD: Duration = Duration::from_secs(60);
 
-/// Ended keys removed in one transaction: the writer must not hold up handshakes for long.
-const PURGE_MAX: usize = 4096;
-
 type Answer<T> = oneshot::Sender<Result<T, Unavailable>>;
 
 /// What is asked of the writer.
@@ -36,10 +33,57 @@ pub(crate) enum Request {
         record: Box<KeyRecord>,
         answer: Answer<Inserted>,
     },
+    Bind {
+        binding: Binding,
+        answer: Answer<Bound>,
+    },
     Remove {
         id: AuthKeyId,
-        answer: Answer<bool>,
+        answer: Answer<Vec<AuthKeyId>>,
     },
+    RemoveBound {
+        perm: AuthKeyId,
+        except: Vec<AuthKeyId>,
+        answer: Answer<Vec<AuthKeyId>>,
+    },
+}
+
+/// What a request has changed, to be told once it is durable.
+enum Done {
+    Inserted(Answer<Inserted>, Inserted),
+    Bound(Answer<Bound>, Bound),
+    Removed(Answer<Vec<AuthKeyId>>, Vec<AuthKeyId>),
+}
+
+impl Request {
+    fn carry_out(self, tables: &mut Tables<'_>, now_unix_s: u64) -> Result<Done, redb::Error> {
+        Ok(match self {
+            Self::Insert { record, answer } => Done::Inserted(answer, tables.insert(&record)?),
+            Self::Bind { binding, answer } => {
+                Done::Bound(answer, tables.bind(binding, now_unix_s)?)
+            }
+            Self::Remove { id, answer } => Done::Removed(answer, tables.remove(id, now_unix_s)?),
+            Self::RemoveBound {
+                perm,
+                except,
+                answer,
+            } => {
+                let removed = tables.remove_bound(perm, &except, now_unix_s)?;
+                Done::Removed(answer, removed)
+            }
+        })
+    }
+}
+
+impl Done {
+    /// Whoever asked may be gone: what was changed stays changed.
+    fn tell(self) {
+        match self {
+            Self::Inserted(answer, inserted) => drop(answer.send(Ok(inserted))),
+            Self::Bound(answer, bound) => drop(answer.send(Ok(bound))),
+            Self::Removed(answer, removed) => drop(answer.send(Ok(removed))),
+        }
+    }
 }
 
 /// A handle to the thread. The thread ends, after committing what waits, when the last handle is dropped.
@@ -97,7 +141,7 @@ fn run(database: &Database, sealer: &Sealer, inbox: &Receiver<Request>) {
     loop {
         if Instant::now() >= purge_at {
             let purged =
-                guarded(|| purge(database, unix_now().seconds())).unwrap_or_else(|error| {
+                guarded(|| purge(database, sealer, unix_now().seconds())).unwrap_or_else(|error| {
                     tracing::error!(%error, "purging temporary keys failed");
                     0
                 });
@@ -132,105 +176,32 @@ const fn pause_after_purge(purged: usize) -> Duration {
     }
 }
 
-/// Carries out a batch; answers only after it is durable.
+/// Carries out a batch; answers only after it is durable. Of a batch that fails all answers are dropped, which says
+/// that the store is unavailable.
 fn commit(database: &Database, sealer: &Sealer, batch: Vec<Request>) {
+    let (requests, now_unix_s) = (batch.len(), unix_now().seconds());
     let outcome = guarded(|| {
         let transaction = database.begin_write()?;
-        let changes = batch
-            .iter()
-            .map(|request| match request {
-                Request::Insert { record, .. } => insert(&transaction, sealer, record),
-                Request::Remove { id, .. } => remove(&transaction, sealer, *id),
-            })
-            .collect::<Result<Vec<_>, _>>()?;
+        let done = {
+            let mut tables = Tables::open(&transaction, sealer)?;
+            let done = batch
+                .into_iter()
+                .map(|request| request.carry_out(&mut tables, now_unix_s));
+            done.collect::<Result<Vec<_>, _>>()?
+        };
         transaction.commit()?;
-        Ok(changes)
+        Ok(done)
     });
-    let changes = match outcome {
-        Ok(changes) => changes.into_iter().map(Ok).collect(),
-        Err(error) => {
-            tracing::error!(%error, requests = batch.len(), "writing keys failed");
-            vec![Err(Unavailable); batch.len()]
-        }
-    };
-    for (request, changed) in batch.into_iter().zip(changes) {
-        // Whoever asked may be gone: the key is kept all the same.
-        match request {
-            Request::Insert { answer, .. } => {
-                let inserted = |changed| {
-                    if changed {
-                        Inserted::Stored
-                    } else {
-                        Inserted::Duplicate
-                    }
-                };
-                let _ = answer.send(changed.map(inserted));
-            }
-            Request::Remove { answer, .. } => {
-                let _ = answer.send(changed);
-            }
-        }
+    match outcome {
+        Ok(done) => done.into_iter().for_each(Done::tell),
+        Err(error) => tracing::error!(%error, requests, "writing keys failed"),
     }
-}
-
-/// Inserts a record; `false` if its id is taken.
-fn insert(
-    transaction: &WriteTransaction,
-    sealer: &Sealer,
-    record: &KeyRecord,
-) -> Result<bool, redb::Error> {
-    let id = record.facts.id;
-    let mut keys = transaction.open_table(KEYS)?;
-    if keys.get(id.0)?.is_some() {
-        return Ok(false);
-    }
-    keys.insert(id.0, sealer.seal(record).as_slice())?;
-    if let KeyKind::Temporary { expires_at_unix_s } = record.facts.kind {
-        transaction
-            .open_table(ENDS)?
-            .insert((expires_at_unix_s, id.0), ())?;
-    }
-    Ok(true)
-}
-
-/// Removes a record; `false` if there was none.
-fn remove(
-    transaction: &WriteTransaction,
-    sealer: &Sealer,
-    id: AuthKeyId,
-) -> Result<bool, redb::Error> {
-    let mut keys = transaction.open_table(KEYS)?;
-    let Some(sealed) = keys.remove(id.0)?.map(|sealed| sealed.value().to_vec()) else {
-        return Ok(false);
-    };
-    if let Some(record) = sealer.open(id, &sealed)
-        && let KeyKind::Temporary { expires_at_unix_s } = record.facts.kind
-    {
-        transaction
-            .open_table(ENDS)?
-            .remove((expires_at_unix_s, id.0))?;
-    }
-    Ok(true)
 }
 
 /// Removes temporary keys that ended at `now_unix_s` or before; returns how many.
-pub(crate) fn purge(database: &Database, now_unix_s: u64) -> Result<usize, redb::Error> {
-    let now = u32::try_from(now_unix_s).unwrap_or(u32::MAX);
+fn purge(database: &Database, sealer: &Sealer, now_unix_s: u64) -> Result<usize, redb::Error> {
     let transaction = database.begin_write()?;
-    let ended = {
-        let mut ends = transaction.open_table(ENDS)?;
-        let mut keys = transaction.open_table(KEYS)?;
-        let ended: Vec<(u32, i64)> = ends
-            .range(..=(now, i64::MAX))?
-            .take(PURGE_MAX)
-            .map(|entry| entry.map(|(end, _)| end.value()))
-            .collect::<Result<_, _>>()?;
-        for &(end, id) in &ended {
-            ends.remove((end, id))?;
-            keys.remove(id)?;
-        }
-        ended.len()
-    };
+    let ended = Tables::open(&transaction, sealer)?.purge(now_unix_s)?;
     if ended == 0 {
         transaction.abort()?;
     } else {
@@ -241,7 +212,10 @@ pub(crate) fn purge(database: &Database, now_unix_s: u64) -> Result<usize, redb:
 
 #[cfg(test)]
 mod tests {
+    use redb::ReadableTable;
+
     use super::*;
+    use crate::schema::ENDS;
 
     #[test]
     fn a_transaction_that_panics_fails_alone_and_leaves_the_file_writable() {

@@ -4,7 +4,7 @@ use std::path::Path;
 use std::sync::Barrier;
 
 use heliogram_ports::conformance::{self, record};
-use heliogram_ports::{AuthKeys, Inserted, KeyKind};
+use heliogram_ports::{AuthKeys, Binding, Bound, Inserted, KeyKind};
 use heliogram_store_embedded::{Config, OpenError, Opened, open};
 
 #[tokio::test]
@@ -56,9 +56,44 @@ async fn an_ended_temporary_key_leaves_the_file() {
     let store = opened(directory.path());
     assert_eq!(store.keys.insert(ended.clone()).await, Ok(Inserted::Stored));
     drop(store.keys);
-    // The writer purges when it starts, and a removal waits behind that.
+    // The writer purges when it starts, and what is asked of it waits behind that. An id that is there is a duplicate.
     let store = opened(directory.path());
-    assert_eq!(store.keys.remove(ended.facts.id).await, Ok(false));
+    assert_eq!(store.keys.insert(ended).await, Ok(Inserted::Stored));
+}
+
+#[tokio::test]
+async fn a_binding_survives_a_restart() {
+    let directory = tempfile::tempdir().unwrap();
+    let (perm, key) = (
+        record(7, KeyKind::Permanent),
+        record(
+            8,
+            KeyKind::Temporary {
+                expires_at_unix_s: u32::MAX,
+            },
+        ),
+    );
+    let binding = Binding {
+        key: key.facts.id,
+        perm: perm.facts.id,
+        expires_at_unix_s: u32::MAX - 1,
+    };
+    let store = opened(directory.path()).keys;
+    for record in [&perm, &key] {
+        assert_eq!(store.insert(record.clone()).await, Ok(Inserted::Stored));
+    }
+    let bound = store.bind(binding).await;
+    drop(store);
+
+    let store = opened(directory.path()).keys;
+    let facts = store.find(key.facts.id).await.unwrap().unwrap().facts;
+    let removed = vec![];
+    assert_eq!(bound, Ok(Bound::Stored { facts, removed }));
+    assert_eq!(facts.perm, Some(perm.facts.id));
+    assert_eq!(
+        store.remove(perm.facts.id).await,
+        Ok(vec![key.facts.id, perm.facts.id])
+    );
 }
 
 #[tokio::test]

@@ -6,7 +6,9 @@ use std::time::Duration;
 
 use heliogram_crypto::AuthKey;
 use heliogram_ports::memory::MemoryKeys;
-use heliogram_ports::{AuthKeys, BoxFuture, FromHost, Inserted, KeyRecord, Unavailable};
+use heliogram_ports::{
+    AuthKeys, Binding, Bound, BoxFuture, FromHost, Inserted, KeyRecord, Unavailable,
+};
 use heliogram_proto::ids::{AuthKeyId, LinkId, MsgId, Salt, SeqNo, SessionId};
 use heliogram_tl::{Serialize, mtproto};
 use parking_lot::Mutex;
@@ -342,8 +344,20 @@ impl AuthKeys for Moody {
         })
     }
 
-    fn remove(&self, id: AuthKeyId) -> BoxFuture<'_, Result<bool, Unavailable>> {
+    fn bind(&self, binding: Binding) -> BoxFuture<'_, Result<Bound, Unavailable>> {
+        self.keys.bind(binding)
+    }
+
+    fn remove(&self, id: AuthKeyId) -> BoxFuture<'_, Result<Vec<AuthKeyId>, Unavailable>> {
         self.keys.remove(id)
+    }
+
+    fn remove_bound(
+        &self,
+        perm: AuthKeyId,
+        except: Vec<AuthKeyId>,
+    ) -> BoxFuture<'_, Result<Vec<AuthKeyId>, Unavailable>> {
+        self.keys.remove_bound(perm, except)
     }
 }
 

@@ -19,7 +19,7 @@ use std::sync::Arc;
 use crate::cx::{Cx, Mono};
 use crate::ids::{AuthKeyId, LinkId};
 use crate::limits::{KEY_ABSENT_MAX, KEY_LOADS_MAX, KEY_UNUSED_MAX, KEYS_UNUSED_MAX};
-use crate::port::KeyRecord;
+use crate::port::{KeyFacts, KeyRecord};
 
 /// The limits of a cache.
 #[derive(Clone, Copy, Debug)]
@@ -71,10 +71,8 @@ pub enum Input {
     Made(Arc<KeyRecord>),
     /// Its owner says that a temporary key is bound.
     Bound {
-        /// Which key.
-        id: AuthKeyId,
-        /// To which permanent key.
-        perm: AuthKeyId,
+        /// What it is now.
+        facts: KeyFacts,
     },
     /// Its owner says that a key is no more.
     Revoked {
@@ -167,7 +165,7 @@ impl KeyCache {
             Input::Want { link, id } => self.want(link, id, cx),
             Input::Loaded { id, outcome } => self.loaded(id, outcome, cx),
             Input::Made(record) => self.made(record, cx.now.mono),
-            Input::Bound { id, perm } => self.bound(id, perm, cx),
+            Input::Bound { facts } => self.bound(facts, cx),
             Input::Revoked { id } => self.revoked(id, cx),
             Input::Release { link, id } => self.release(link, id, cx.now.mono),
             Input::Forget { link, id } => self.forget(link, id, cx.now.mono),
@@ -256,7 +254,7 @@ impl KeyCache {
             }
             KeyOutcome::Present(_) if said == Some(Said::Revoked) => KeyOutcome::Absent,
             KeyOutcome::Present(record) => match said {
-                Some(Said::Bound(perm)) => KeyOutcome::Present(bind(&record, perm)),
+                Some(Said::Bound(facts)) => KeyOutcome::Present(bind(&record, facts)),
                 Some(Said::Revoked) | None => KeyOutcome::Present(record),
             },
             other @ (KeyOutcome::Absent | KeyOutcome::Unavailable) => other,
@@ -288,13 +286,14 @@ impl KeyCache {
         }
     }
 
-    fn bound(&mut self, id: AuthKeyId, perm: AuthKeyId, cx: &mut Cx<'_, Effect>) {
+    fn bound(&mut self, facts: KeyFacts, cx: &mut Cx<'_, Effect>) {
+        let id = facts.id;
         match self.entries.get_mut(&id) {
             Some(Entry::Loading { said, .. }) => {
-                said.get_or_insert(Said::Bound(perm));
+                said.get_or_insert(Said::Bound(facts));
             }
-            Some(Entry::Present { record, users, .. }) if record.facts.perm != Some(perm) => {
-                *record = bind(record, perm);
+            Some(Entry::Present { record, users, .. }) if record.facts != facts => {
+                *record = bind(record, facts);
                 cx.out.extend(users.iter().map(|&link| Effect::Outcome {
                     link,
                     id,
@@ -415,15 +414,16 @@ enum Entry {
 /// What an owner has said of a key that is being looked up: the store may have been asked before it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Said {
-    Bound(AuthKeyId),
+    Bound(KeyFacts),
     Revoked,
 }
 
 /// Returns the record of a key that is now bound.
-fn bind(record: &KeyRecord, perm: AuthKeyId) -> Arc<KeyRecord> {
-    let mut bound = record.clone();
-    bound.facts.perm = Some(perm);
-    Arc::new(bound)
+fn bind(record: &KeyRecord, facts: KeyFacts) -> Arc<KeyRecord> {
+    Arc::new(KeyRecord {
+        facts,
+        ..record.clone()
+    })
 }
 
 #[cfg(test)]

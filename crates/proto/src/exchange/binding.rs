@@ -18,6 +18,7 @@ use rand_core::CryptoRng;
 use zeroize::Zeroizing;
 
 use crate::ids::{MsgId, SessionId};
+use crate::limits::TEMP_KEYS_PER_KEY_MAX;
 
 /// What is bound, and by which message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -66,6 +67,16 @@ pub fn seal(perm_key: &AuthKey, subject: &Subject, rng: &mut dyn CryptoRng) -> V
         encrypted_message: &v1::seal(perm_key, &plaintext, rng),
     };
     request.to_bytes()
+}
+
+/// Returns which of the temporary keys of one permanent key, given with their ends, are too many: those that end
+/// first, but never the `newest`.
+#[must_use]
+pub fn surplus(mut bound: Vec<(u32, AuthKeyId)>, newest: AuthKeyId) -> Vec<AuthKeyId> {
+    let count = bound.len().saturating_sub(TEMP_KEYS_PER_KEY_MAX);
+    bound.retain(|&(_, id)| id != newest);
+    bound.sort_unstable();
+    bound.into_iter().take(count).map(|(_, id)| id).collect()
 }
 
 const RANDOM_BYTES: usize = 16;

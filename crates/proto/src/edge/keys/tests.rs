@@ -233,7 +233,7 @@ fn each_link_that_holds_a_key_hears_once_that_it_is_bound_and_later_links_find_i
     let mut cache = Cache::with(temporary(START_S + 10));
     cache.want(1, ID);
     cache.want(2, ID);
-    let bound = Input::Bound { id: ID, perm: PERM };
+    let bound = Input::Bound { facts: bound() };
     let told = perms(cache.handle(bound.clone()));
     assert_eq!(told, [(LinkId(1), Some(PERM)), (LinkId(2), Some(PERM))]);
     assert!(cache.handle(bound).is_empty(), "they know");
@@ -248,13 +248,13 @@ fn a_key_that_is_bound_or_revoked_while_the_store_is_asked_is_found_so() {
     };
     let mut cache = Cache::new();
     cache.want(1, ID);
-    cache.handle(Input::Bound { id: ID, perm: PERM });
+    cache.handle(Input::Bound { facts: bound() });
     assert_eq!(perms(cache.handle(loaded())), [(LinkId(1), Some(PERM))]);
 
     let mut cache = Cache::new();
     cache.want(1, ID);
     cache.handle(Input::Revoked { id: ID });
-    cache.handle(Input::Bound { id: ID, perm: PERM });
+    cache.handle(Input::Bound { facts: bound() });
     assert!(matches!(
         cache.handle(loaded()),
         [Effect::Outcome {
@@ -284,7 +284,7 @@ fn a_revoked_key_is_held_by_nobody_and_looked_up_anew() {
 #[test]
 fn what_is_said_of_a_key_that_is_not_held_changes_nothing() {
     let mut cache = Cache::new();
-    assert!(cache.handle(Input::Bound { id: ID, perm: PERM }).is_empty());
+    assert!(cache.handle(Input::Bound { facts: bound() }).is_empty());
     assert!(cache.handle(Input::Revoked { id: ID }).is_empty());
     assert!(cache.cache.is_empty());
 }
@@ -372,6 +372,14 @@ fn perms(effects: &[Effect]) -> Vec<(LinkId, Option<AuthKeyId>)> {
         Some((*link, record.facts.perm))
     });
     perms.collect()
+}
+
+/// Returns the facts of the key once it is bound.
+fn bound() -> KeyFacts {
+    temporary(START_S + 10)
+        .facts
+        .bind(PERM, START_S + 9)
+        .unwrap()
 }
 
 fn permanent() -> Arc<KeyRecord> {
