@@ -3,7 +3,7 @@
 use core::fmt;
 use std::sync::Arc;
 
-use crate::{SecretBytes, hash};
+use crate::{Direction, SecretBytes, hash};
 
 /// Identifies an authorization key: the low 64 bits of its SHA-1, little-endian.
 #[derive(Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -59,7 +59,24 @@ impl AuthKey {
     pub fn expose(&self) -> &[u8; 256] {
         self.inner.bytes.expose()
     }
+
+    /// The key from `x` on, which is how the derivations of one direction count.
+    pub(crate) fn part(&self, dir: Direction) -> &DirectionPart {
+        match dir {
+            Direction::ClientToServer => {
+                let [part @ .., _, _, _, _, _, _, _, _] = self.expose();
+                part
+            }
+            Direction::ServerToClient => {
+                let [_, _, _, _, _, _, _, _, part @ ..] = self.expose();
+                part
+            }
+        }
+    }
 }
+
+/// `auth_key[x..248 + x]`.
+pub(crate) type DirectionPart = [u8; 248];
 
 impl PartialEq for AuthKey {
     fn eq(&self, other: &Self) -> bool {

@@ -7,6 +7,8 @@
 //! Randomness is always an argument. The one exception is inside `aws-lc`, which blinds RSA and draws the bases of
 //! primality tests and new RSA keys from a generator of its own; no other result depends on it.
 //!
+//! Unsafe code is in two modules: `bn`, which calls `aws-lc`, and [`simd`], which uses vector instructions.
+//!
 //! Every secret type is zeroed on drop, has a redacting `Debug`, no `Display`, and compares in constant time.
 //!
 //! | module | source |
@@ -29,7 +31,7 @@ pub mod pq;
 pub mod rsa;
 pub mod rsa_pad;
 mod secret;
-mod simd;
+pub mod simd;
 pub mod tmp_aes;
 pub mod v1;
 

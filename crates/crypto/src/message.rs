@@ -37,7 +37,9 @@ use core::fmt;
 use subtle::ConstantTimeEq;
 use zeroize::{Zeroize, Zeroizing};
 
-use crate::{AesKeyIv, AuthKey, Direction, LengthError, Undecryptable, hash, ige};
+use crate::auth_key::DirectionPart;
+use crate::simd::Cpu;
+use crate::{AesKeyIv, AuthKey, AuthKeyId, Direction, LengthError, Undecryptable, hash, ige};
 
 /// Bytes in front of the ciphertext.
 pub const HEADER_BYTES: usize = 24;
@@ -87,13 +89,8 @@ pub fn seal(
     dir: Direction,
     envelope: &mut [u8],
 ) -> Result<MessageHash, LengthError> {
-    let (id, msg_key, plaintext) = split(envelope).ok_or(LengthError)?;
-    let hash = message_hash(key, dir, plaintext);
-    *id = key.id().0.to_le_bytes();
-    *msg_key = hash.msg_key();
-    let derived = derive(key, dir, msg_key);
-    ige::encrypt(derived.key(), derived.iv(), plaintext)?;
-    Ok(hash)
+    let parts = split(envelope).ok_or(LengthError)?;
+    Ok(seal_on(Cpu::current(), key, dir, parts))
 }
 
 /// Opens in place: afterwards the plaintext with its padding is at `envelope[24..]`.
@@ -107,17 +104,8 @@ pub fn open(
     dir: Direction,
     envelope: &mut [u8],
 ) -> Result<MessageHash, Undecryptable> {
-    let (id, msg_key, ciphertext) = split(envelope).ok_or(Undecryptable)?;
-    let derived = derive(key, dir, msg_key);
-    ige::decrypt(derived.key(), derived.iv(), ciphertext).map_err(|LengthError| Undecryptable)?;
-    let hash = message_hash(key, dir, ciphertext);
-    let authentic = hash.msg_key().ct_eq(msg_key) & key.id().0.to_le_bytes().ct_eq(id);
-    if bool::from(authentic) {
-        Ok(hash)
-    } else {
-        ciphertext.zeroize();
-        Err(Undecryptable)
-    }
+    let parts = split(envelope).ok_or(Undecryptable)?;
+    open_on(Cpu::current(), key, dir, parts)
 }
 
 /// One envelope of a batch.
@@ -152,27 +140,88 @@ pub fn open_batch(jobs: &mut [Job<'_>], out: &mut Vec<Result<MessageHash, Undecr
     );
 }
 
-/// Cuts an envelope into key id, `msg_key` and ciphertext, if its length is one that may be.
-fn split(envelope: &mut [u8]) -> Option<(&mut [u8; 8], &mut [u8; 16], &mut [u8])> {
+/// An envelope, cut.
+struct Parts<'a> {
+    id: &'a mut [u8; 8],
+    msg_key: &'a mut [u8; 16],
+    /// At least three blocks.
+    text: &'a mut [[u8; 16]],
+}
+
+/// Cuts an envelope, if its length is one that may be.
+fn split(envelope: &mut [u8]) -> Option<Parts<'_>> {
     let (id, rest) = envelope.split_first_chunk_mut()?;
     let (msg_key, text) = rest.split_first_chunk_mut()?;
-    let valid = text.len() >= PLAINTEXT_BYTES_MIN && text.len().is_multiple_of(16);
-    valid.then_some((id, msg_key, text))
+    let (text, []) = text.as_chunks_mut() else {
+        return None;
+    };
+    let valid = text.len() >= PLAINTEXT_BYTES_MIN / 16;
+    valid.then_some(Parts { id, msg_key, text })
+}
+
+fn seal_on(cpu: Cpu, key: &AuthKey, dir: Direction, parts: Parts<'_>) -> MessageHash {
+    let Parts { id, msg_key, text } = parts;
+    let part = key.part(dir);
+    let hash = match cpu.aes_sha() {
+        Some(kernels) => MessageHash {
+            large: kernels.seal(part, text),
+        },
+        None => {
+            let hash = message_hash(part, text);
+            let derived = derive(part, &hash.msg_key());
+            ige::encrypt_on(cpu, derived.key(), derived.iv(), text);
+            hash
+        }
+    };
+    *id = key.id().0.to_le_bytes();
+    *msg_key = hash.msg_key();
+    hash
+}
+
+fn open_on(
+    cpu: Cpu,
+    key: &AuthKey,
+    dir: Direction,
+    parts: Parts<'_>,
+) -> Result<MessageHash, Undecryptable> {
+    let Parts { id, msg_key, text } = parts;
+    let part = key.part(dir);
+    let hash = match cpu.aes_sha() {
+        Some(kernels) => MessageHash {
+            large: kernels.open(part, msg_key, text),
+        },
+        None => {
+            let derived = derive(part, msg_key);
+            ige::decrypt_on(cpu, derived.key(), derived.iv(), text);
+            message_hash(part, text)
+        }
+    };
+    if is_authentic(&hash, msg_key, key.id(), id) {
+        Ok(hash)
+    } else {
+        text.as_flattened_mut().zeroize();
+        Err(Undecryptable)
+    }
+}
+
+/// Compares all that an envelope says of itself, without an early exit.
+fn is_authentic(hash: &MessageHash, msg_key: &[u8; 16], key: AuthKeyId, id: &[u8; 8]) -> bool {
+    let same_message = u128::from_le_bytes(hash.msg_key()).ct_eq(&u128::from_le_bytes(*msg_key));
+    let same_key = key.0.ct_eq(&i64::from_le_bytes(*id));
+    (same_message & same_key).into()
 }
 
 /// `msg_key_large` of a plaintext with its padding.
-fn message_hash(key: &AuthKey, dir: Direction, plaintext: &[u8]) -> MessageHash {
-    let x = dir.offset();
+fn message_hash(part: &DirectionPart, plaintext: &[[u8; 16]]) -> MessageHash {
     MessageHash {
-        large: hash::sha256(&[&key.expose()[88 + x..120 + x], plaintext]),
+        large: hash::sha256(&[&part[88..120], plaintext.as_flattened()]),
     }
 }
 
 /// The key and vector of one message.
-fn derive(key: &AuthKey, dir: Direction, msg_key: &[u8; 16]) -> AesKeyIv {
-    let (x, key) = (dir.offset(), key.expose());
-    let a = Zeroizing::new(hash::sha256(&[msg_key, &key[x..36 + x]]));
-    let b = Zeroizing::new(hash::sha256(&[&key[40 + x..76 + x], msg_key]));
+fn derive(part: &DirectionPart, msg_key: &[u8; 16]) -> AesKeyIv {
+    let a = Zeroizing::new(hash::sha256(&[msg_key, &part[..36]]));
+    let b = Zeroizing::new(hash::sha256(&[&part[40..76], msg_key]));
 
     let mut derived = AesKeyIv {
         key: [0; 32],
@@ -190,6 +239,7 @@ fn derive(key: &AuthKey, dir: Direction, msg_key: &[u8; 16]) -> AesKeyIv {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::simd::Level;
     use Direction::{ClientToServer, ServerToClient};
 
     #[test]
@@ -297,6 +347,48 @@ mod tests {
         let mut after = before.clone();
         assert_eq!(seal_batch(&mut jobs(&keys, &mut after)), Err(LengthError));
         assert_eq!(after, before);
+    }
+
+    #[test]
+    fn every_level_seals_and_opens_like_the_plain_one_at_every_length_up_to_4096() {
+        let plain = Cpu::all().find(|cpu| cpu.level() == Level::Plain).unwrap();
+        for length in (PLAINTEXT_BYTES_MIN..=4096).step_by(16) {
+            let dir = if length % 32 == 0 {
+                ClientToServer
+            } else {
+                ServerToClient
+            };
+            let mut text = vec![0; HEADER_BYTES + length];
+            for (at, byte) in text[HEADER_BYTES..].iter_mut().enumerate() {
+                *byte = ((at + length) % 251).to_le_bytes()[0];
+            }
+            let mut expected = text.clone();
+            let hash = seal_on(plain, &key(), dir, split(&mut expected).unwrap());
+            for cpu in Cpu::all() {
+                let mut envelope = text.clone();
+                let sealed = seal_on(cpu, &key(), dir, split(&mut envelope).unwrap());
+                assert_eq!(
+                    (sealed, &envelope),
+                    (hash, &expected),
+                    "{length} bytes on {cpu:?}"
+                );
+                let opened = open_on(cpu, &key(), dir, split(&mut envelope).unwrap());
+                assert_eq!(opened, Ok(hash), "{length} bytes on {cpu:?}");
+                assert_eq!(envelope[HEADER_BYTES..], text[HEADER_BYTES..]);
+            }
+        }
+    }
+
+    #[test]
+    fn every_level_refuses_a_change_of_any_byte_and_erases_what_was_decrypted() {
+        let whole = sealed(ServerToClient);
+        for (cpu, at) in Cpu::all().flat_map(|cpu| (0..whole.len()).map(move |at| (cpu, at))) {
+            let mut changed = whole.clone();
+            changed[at] ^= 1;
+            let opened = open_on(cpu, &key(), ServerToClient, split(&mut changed).unwrap());
+            assert_eq!(opened, Err(Undecryptable), "byte {at} on {cpu:?}");
+            assert!(changed[HEADER_BYTES..].iter().all(|byte| *byte == 0));
+        }
     }
 
     fn key() -> AuthKey {

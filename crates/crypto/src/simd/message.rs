@@ -1,0 +1,214 @@
+//! Whole messages: hash, derivation, key schedule and IGE in one function, so that nothing is set up twice.
+//!
+//! Opening decrypts 64 bytes while it hashes the 64 before: SHA-256 waits for itself, and so does AES, and neither for
+//! the other. Sealing can't, because its key depends on the hash of all.
+
+use core::arch::x86_64::*;
+use core::array;
+
+use super::aes::{Schedule, erase, load, store};
+use super::ige::{self, Chain};
+use super::sha256::{Block, Rounds, State};
+use crate::auth_key::DirectionPart;
+
+/// An AES key and a vector for IGE. Erased on drop.
+pub(super) struct KeyIv {
+    pub(super) key: [__m128i; 2],
+    pub(super) iv: [__m128i; 2],
+}
+
+impl Drop for KeyIv {
+    fn drop(&mut self) {
+        erase(&mut self.key);
+        erase(&mut self.iv);
+    }
+}
+
+/// Encrypts the plaintext and returns `msg_key_large`.
+#[target_feature(enable = "aes,sha,avx")]
+pub(super) fn seal(key: &DirectionPart, text: &mut [[u8; 16]]) -> [u8; 32] {
+    let large = hash(key, text);
+    let derived = derive(key, msg_key(large));
+    let schedule = Schedule::encrypting(derived.key);
+    ige::run::<true>(&schedule, derived.iv, text);
+    to_bytes(large)
+}
+
+/// Decrypts the ciphertext and returns `msg_key_large` of what came out.
+#[target_feature(enable = "aes,sha,avx")]
+pub(super) fn open(key: &DirectionPart, msg_key: &[u8; 16], text: &mut [[u8; 16]]) -> [u8; 32] {
+    let derived = derive(key, load(msg_key));
+    let schedule = Schedule::decrypting(derived.key);
+    to_bytes(decrypt_and_hash(key, &schedule, derived.iv, text))
+}
+
+/// Returns `msg_key_large` of a plaintext.
+///
+/// Not inlined: within a larger function the compiler has too few registers and spills the state.
+#[inline(never)]
+#[target_feature(enable = "sha,avx")]
+pub(super) fn hash(key: &DirectionPart, text: &[[u8; 16]]) -> [__m128i; 2] {
+    let mut state = State::new();
+    for i in 0..hashed_blocks(text) {
+        state = state.compress(hashed_block(key, text, i));
+    }
+    state.digest()
+}
+
+/// Decrypts, and hashes what came out four blocks behind.
+#[inline(never)]
+#[target_feature(enable = "aes,sha,avx")]
+fn decrypt_and_hash(
+    key: &DirectionPart,
+    schedule: &Schedule,
+    iv: [__m128i; 2],
+    text: &mut [[u8; 16]],
+) -> [__m128i; 2] {
+    let mut stream = Decryption::new(schedule, iv, text);
+    // The first block that is hashed has two blocks of key in front of the text.
+    stream.step(schedule, text);
+    stream.step(schedule, text);
+    let mut state = State::new();
+    for i in 0..hashed_blocks(text) {
+        let mut rounds = Rounds::new(state, hashed_block(key, text, i));
+        for quarter in 0..4 {
+            stream.step(schedule, text);
+            for group in 4 * quarter..4 * quarter + 4 {
+                rounds.four(group);
+            }
+        }
+        state = rounds.finish();
+    }
+    state.digest()
+}
+
+/// Decryption in place, one block at a time, until there are none.
+struct Decryption {
+    chain: Chain<false>,
+    at: usize,
+}
+
+impl Decryption {
+    #[inline]
+    #[target_feature(enable = "aes,avx")]
+    fn new(schedule: &Schedule, iv: [__m128i; 2], text: &[[u8; 16]]) -> Self {
+        Self {
+            chain: Chain::new(schedule, iv, load_or_zero(text, 0)),
+            at: 0,
+        }
+    }
+
+    #[inline]
+    #[target_feature(enable = "aes,avx")]
+    fn step(&mut self, schedule: &Schedule, text: &mut [[u8; 16]]) {
+        let next = load_or_zero(text, self.at + 1);
+        if let Some(block) = text.get_mut(self.at) {
+            store(block, self.chain.step(schedule, next));
+            self.at += 1;
+        }
+    }
+}
+
+/// Derives key and vector: two hashes of one block each, in the time of one.
+///
+/// ```text
+/// a = SHA-256(msg_key | auth_key[x..36 + x])         key = a[..8]  b[8..24]  a[24..]
+/// b = SHA-256(auth_key[40 + x..76 + x] | msg_key)    iv  = b[..8]  a[8..24]  b[24..]
+/// ```
+#[inline(never)]
+#[target_feature(enable = "sha,avx")]
+pub(super) fn derive(key: &DirectionPart, msg_key: __m128i) -> KeyIv {
+    // What follows 52 bytes: a one, zeros, and the length as 416 bits. It starts at the fourth byte of the last 16.
+    let padding = _mm_set_epi32(0, (8 * 52_i32).to_be(), 0, ONE_BIT);
+    let block_a = [
+        msg_key,
+        part(key, 0),
+        part(key, 16),
+        _mm_alignr_epi8::<12>(padding, part(key, 20)),
+    ];
+    let block_b = [
+        part(key, 40),
+        part(key, 56),
+        _mm_alignr_epi8::<12>(msg_key, part(key, 60)),
+        _mm_alignr_epi8::<12>(padding, msg_key),
+    ];
+    let [a, b] = State::compress_pair([State::new(); 2], [block_a, block_b]);
+    let ([a_low, a_high], [b_low, b_high]) = (a.digest(), b.digest());
+    KeyIv {
+        key: [halves(a_low, b_low), halves(b_high, a_high)],
+        iv: [halves(b_low, a_low), halves(a_high, b_high)],
+    }
+}
+
+/// Returns the low half of one and the high half of the other.
+#[inline]
+#[target_feature(enable = "avx")]
+fn halves(low: __m128i, high: __m128i) -> __m128i {
+    _mm_blend_epi16::<0xf0>(low, high)
+}
+
+/// The middle 128 bits of `msg_key_large`.
+#[inline]
+#[target_feature(enable = "avx")]
+pub(super) fn msg_key([low, high]: [__m128i; 2]) -> __m128i {
+    _mm_alignr_epi8::<8>(high, low)
+}
+
+/// How many blocks of 64 bytes are hashed: 32 bytes of key, the text, and at least 9 bytes of SHA-256's own padding.
+#[inline]
+fn hashed_blocks(text: &[[u8; 16]]) -> usize {
+    (KEY_UNITS + text.len()) / 4 + 1
+}
+
+/// One of them. All lengths being multiples of 16, each is four units that are key, text, or padding as a whole.
+#[inline]
+#[target_feature(enable = "avx")]
+fn hashed_block(key: &DirectionPart, text: &[[u8; 16]], i: usize) -> Block {
+    let first = 4 * i;
+    if let Some([a, b, c, d]) = first
+        .checked_sub(KEY_UNITS)
+        .and_then(|at| text.get(at..at + 4))
+    {
+        return [load(a), load(b), load(c), load(d)];
+    }
+    let mut block: Block = array::from_fn(|unit| match (first + unit).checked_sub(KEY_UNITS) {
+        None => part(key, 88 + 16 * unit),
+        Some(at) if at == text.len() => _mm_set_epi32(0, 0, 0, ONE_BIT),
+        Some(at) => load_or_zero(text, at),
+    });
+    if i + 1 == hashed_blocks(text) {
+        let bits = 8 * 16 * (KEY_UNITS + text.len());
+        let length = _mm_set_epi64x(i64::from_ne_bytes(bits.to_be_bytes()), 0);
+        block[3] = _mm_or_si128(block[3], length);
+    }
+    block
+}
+
+/// Loads 16 bytes of the authorization key.
+#[inline]
+#[target_feature(enable = "avx")]
+fn part(key: &DirectionPart, at: usize) -> __m128i {
+    key[at..].first_chunk().map_or(_mm_setzero_si128(), load)
+}
+
+#[inline]
+#[target_feature(enable = "avx")]
+fn load_or_zero(text: &[[u8; 16]], at: usize) -> __m128i {
+    text.get(at).map_or(_mm_setzero_si128(), load)
+}
+
+#[inline]
+#[target_feature(enable = "avx")]
+fn to_bytes([low, high]: [__m128i; 2]) -> [u8; 32] {
+    let mut bytes = [0; 32];
+    let (halves, _) = bytes.as_chunks_mut();
+    store(&mut halves[0], low);
+    store(&mut halves[1], high);
+    bytes
+}
+
+/// How many units of 16 bytes the key in front of a hashed text has.
+const KEY_UNITS: usize = 2;
+
+/// What follows the end of a text in SHA-256's padding, in the order of memory.
+const ONE_BIT: i32 = 0x80;

@@ -1,0 +1,53 @@
+//! The doors to the kernels: each takes the proof that the processor can run what is behind it.
+
+use super::{Cpu, Level, ige, message};
+use crate::auth_key::DirectionPart;
+
+/// Proof of AES-NI and AVX.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Aes(());
+
+impl Aes {
+    #[inline]
+    pub(super) fn new(cpu: Cpu) -> Option<Self> {
+        (cpu.level() >= Level::AesNi).then_some(Self(()))
+    }
+
+    pub(crate) fn ige_encrypt(self, key: &[u8; 32], iv: &[u8; 32], text: &mut [[u8; 16]]) {
+        // SAFETY: `self` proves AES-NI and AVX.
+        unsafe { ige::encrypt(key, iv, text) }
+    }
+
+    pub(crate) fn ige_decrypt(self, key: &[u8; 32], iv: &[u8; 32], text: &mut [[u8; 16]]) {
+        // SAFETY: `self` proves AES-NI and AVX.
+        unsafe { ige::decrypt(key, iv, text) }
+    }
+}
+
+/// Proof of AES-NI, AVX and SHA-NI.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct AesSha(());
+
+impl AesSha {
+    #[inline]
+    pub(super) fn new(cpu: Cpu) -> Option<Self> {
+        (cpu.level() >= Level::AesSha).then_some(Self(()))
+    }
+
+    /// Encrypts a plaintext in place; returns `msg_key_large`.
+    pub(crate) fn seal(self, key: &DirectionPart, text: &mut [[u8; 16]]) -> [u8; 32] {
+        // SAFETY: `self` proves AES-NI, AVX and SHA-NI.
+        unsafe { message::seal(key, text) }
+    }
+
+    /// Decrypts a ciphertext in place; returns `msg_key_large` of what came out, which is the caller's to compare.
+    pub(crate) fn open(
+        self,
+        key: &DirectionPart,
+        msg_key: &[u8; 16],
+        text: &mut [[u8; 16]],
+    ) -> [u8; 32] {
+        // SAFETY: `self` proves AES-NI, AVX and SHA-NI.
+        unsafe { message::open(key, msg_key, text) }
+    }
+}
