@@ -26,8 +26,6 @@ use heliogram_proto::host;
 use heliogram_session::LocalPort;
 use heliogram_tl::api::help::GetConfig;
 use heliogram_tl::{Deserialize as _, Serialize as _};
-use rand_chacha::ChaCha20Rng;
-use rand_core::SeedableRng;
 use tokio::runtime::Handle;
 
 #[tokio::main]
@@ -55,7 +53,6 @@ async fn main() -> anyhow::Result<()> {
         SHARDS,
         Arc::new(Ledger::open(&data)?),
         Handle::current(),
-        &mut ChaCha20Rng::from_seed(entropy()?),
     );
     let mut config = Config::default();
     config.listeners = vec![Listener::tcp(address), Listener::websocket(loopback())];
@@ -173,12 +170,6 @@ fn announce(data: &Path, gateway: &Gateway) -> anyhow::Result<()> {
         format!("{{\"tcp\":[{tcp}],\"websocket\":[{websocket}]}}\n"),
     )?;
     Ok(std::fs::rename(unfinished, data.join("endpoints.json"))?)
-}
-
-fn entropy() -> anyhow::Result<[u8; 32]> {
-    let mut bytes = [0; 32];
-    getrandom::fill(&mut bytes).map_err(|error| anyhow!("the system gives no entropy: {error}"))?;
-    Ok(bytes)
 }
 
 fn loopback() -> SocketAddr {

@@ -14,7 +14,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use heliogram_ports::ToHost;
+use heliogram_ports::{ToHost, random};
 use heliogram_proto::cx::{Cx, Mono, Now};
 use heliogram_proto::edge::limiter::Admission;
 use heliogram_proto::ids::LinkId;
@@ -28,7 +28,6 @@ use self::backlog::Backlog;
 use self::scratch::Scratch;
 use crate::edge::{Edge, Phase};
 use crate::handle::Handle;
-use crate::rng::with_rng;
 
 /// A connection and all that is to be given back when it ends, however it ends.
 pub(crate) struct Connection {
@@ -213,17 +212,15 @@ impl Connection {
             to_host,
             ..
         } = scratch;
-        with_rng(|rng| {
-            step(
-                &mut self.link,
-                write,
-                &mut Cx {
-                    now,
-                    rng,
-                    out: effects,
-                },
-            );
-        });
+        step(
+            &mut self.link,
+            write,
+            &mut Cx {
+                now,
+                rng: &mut random::lend(),
+                out: effects,
+            },
+        );
         for effect in effects.drain(..) {
             match effect {
                 Effect::Close { cause, code } => {

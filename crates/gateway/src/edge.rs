@@ -9,7 +9,9 @@ use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use heliogram_ports::clock::Clock;
-use heliogram_ports::{AuthKeys, Inserted, KeyFacts, KeyRecord, SessionPort, ToHost, Unavailable};
+use heliogram_ports::{
+    AuthKeys, Inserted, KeyFacts, KeyRecord, SessionPort, ToHost, Unavailable, random,
+};
 use heliogram_proto::cx::{Cx, Mono};
 use heliogram_proto::edge::exchanges::{self, Exchanges, Job, StoreOutcome, Ticket};
 use heliogram_proto::edge::keys::{self, KeyCache, KeyOutcome};
@@ -22,7 +24,6 @@ use tokio::runtime;
 use crate::config::Config;
 use crate::handle::{Handle, Links};
 use crate::pool::Pool;
-use crate::rng::with_rng;
 
 /// The shared part of a gateway.
 pub(crate) struct Edge {
@@ -177,14 +178,14 @@ impl Edge {
         let mut loads = Vec::new();
         let mut effects = Vec::new();
         let now = self.clock.now();
-        with_rng(|rng| {
-            let mut cx = Cx {
+        self.cache.lock().handle(
+            input,
+            &mut Cx {
                 now,
-                rng,
+                rng: &mut random::lend(),
                 out: &mut effects,
-            };
-            self.cache.lock().handle(input, &mut cx);
-        });
+            },
+        );
         for effect in effects {
             match effect {
                 keys::Effect::Load { id } => loads.push(id),
@@ -227,16 +228,14 @@ impl Edge {
     ) {
         let mut effects = Vec::new();
         let now = self.clock.now();
-        with_rng(|rng| {
-            step(
-                &mut self.exchanges.lock(),
-                &mut Cx {
-                    now,
-                    rng,
-                    out: &mut effects,
-                },
-            );
-        });
+        step(
+            &mut self.exchanges.lock(),
+            &mut Cx {
+                now,
+                rng: &mut random::lend(),
+                out: &mut effects,
+            },
+        );
         for effect in effects {
             match effect {
                 exchanges::Effect::Answer { link, body } => {
@@ -290,7 +289,7 @@ impl Edge {
         if self
             .pool
             .submit(Box::new(move || {
-                answer.set(Some(with_rng(|rng| job.run(rng))));
+                answer.set(Some(job.run(&mut random::system())));
             }))
             .is_err()
         {

@@ -20,7 +20,6 @@ mod edge;
 mod gateway;
 mod handle;
 mod pool;
-mod rng;
 
 pub use config::{Config, Listener, ListenerKind};
 pub use gateway::Gateway;

@@ -18,8 +18,6 @@ use heliogram_proto::host;
 use heliogram_proto::ids::Term;
 use heliogram_session::LocalPort;
 use heliogram_store_embedded::MasterKeyFile;
-use rand_chacha::ChaCha20Rng;
-use rand_core::SeedableRng;
 use tokio::runtime::Handle;
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
@@ -66,7 +64,6 @@ impl Server {
             shards(),
             Arc::<BuiltIn>::clone(&backend),
             Handle::current(),
-            &mut ChaCha20Rng::from_seed(entropy()?),
         );
         let exchange = ExchangeConfig {
             keys: Keyring::new([key.private.clone()]),

@@ -8,6 +8,7 @@
 pub mod clock;
 pub mod conformance;
 pub mod memory;
+pub mod random;
 
 use std::future::Future;
 use std::pin::Pin;

@@ -14,8 +14,6 @@ use heliogram_proto::cx::{Mono, Now};
 use heliogram_proto::host::{CallId, Config, Effect, Host, Input, PreparedFrame};
 use heliogram_proto::ids::{Identity, LinkId};
 use parking_lot::Mutex;
-use rand_chacha::ChaCha20Rng;
-use rand_core::{CryptoRng, SeedableRng};
 use tokio::runtime::Handle;
 use tokio::task::AbortHandle;
 
@@ -43,19 +41,13 @@ struct Inner {
 }
 
 impl LocalPort {
-    /// Makes a port over `shards` hosts of this configuration, at most 64; `rng` seeds a generator for each.
+    /// Makes a port over `shards` hosts of this configuration, at most 64.
     ///
     /// Deadlines pass only while [`run`](Self::run) is polled. Answers that come later run as tasks of `runtime`.
     #[must_use]
-    pub fn new(
-        config: &Config,
-        shards: usize,
-        backend: Arc<dyn Backend>,
-        runtime: Handle,
-        rng: &mut dyn CryptoRng,
-    ) -> Self {
+    pub fn new(config: &Config, shards: usize, backend: Arc<dyn Backend>, runtime: Handle) -> Self {
         let shards = shards.clamp(1, SHARDS_MAX);
-        let make = |_| Shard::new(Host::new(config.clone()), ChaCha20Rng::from_rng(rng));
+        let make = |_| Shard::new(Host::new(config.clone()));
         let inner = Inner {
             shards: (0..shards).map(make).collect(),
             links: Links::new(),

@@ -2,12 +2,11 @@
 
 use std::collections::HashMap;
 
-use heliogram_ports::{FromHost, Reply};
+use heliogram_ports::{FromHost, Reply, random};
 use heliogram_proto::cx::{Cx, Mono, Now};
 use heliogram_proto::host::{CallId, Effect, Host, Input, PreparedAnswer};
 use heliogram_proto::ids::LinkId;
 use parking_lot::Mutex;
-use rand_chacha::ChaCha20Rng;
 use tokio::task::AbortHandle;
 
 /// A shard. Every method holds the lock for one step and calls nothing foreign.
@@ -17,7 +16,6 @@ pub(crate) struct Shard {
 
 struct State {
     host: Host,
-    rng: ChaCha20Rng,
     calls: HashMap<CallId, Running>,
 }
 
@@ -31,11 +29,10 @@ enum Running {
 
 impl Shard {
     /// Makes a shard around a host.
-    pub(crate) fn new(host: Host, rng: ChaCha20Rng) -> Self {
+    pub(crate) fn new(host: Host) -> Self {
         Self {
             state: Mutex::new(State {
                 host,
-                rng,
                 calls: HashMap::new(),
             }),
         }
@@ -53,7 +50,7 @@ impl Shard {
         let before = out.effects.len();
         let mut cx = Cx {
             now,
-            rng: &mut state.rng,
+            rng: &mut random::lend(),
             out: &mut out.effects,
         };
         match input {
@@ -104,7 +101,7 @@ impl Shard {
             link,
             &mut Cx {
                 now,
-                rng: &mut state.rng,
+                rng: &mut random::lend(),
                 out,
             },
         );

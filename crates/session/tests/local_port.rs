@@ -25,8 +25,6 @@ use heliogram_session::LocalPort;
 use heliogram_tl::api::InitConnection;
 use heliogram_tl::mtproto::{DestroySession, MsgContainer, PingDelayDisconnect, Pong, RpcResult};
 use heliogram_tl::{Deserialize, Serialize};
-use rand_chacha::ChaCha20Rng;
-use rand_core::SeedableRng;
 use tokio::runtime::Handle;
 use tokio::sync::{Notify, oneshot};
 
@@ -228,13 +226,7 @@ struct Gateway {
 impl Gateway {
     fn new(backend: Arc<Scripted>) -> Self {
         let config = Config::new(TERM, SecretBytes::new([1; 32]));
-        let port = LocalPort::new(
-            &config,
-            4,
-            backend,
-            Handle::current(),
-            &mut ChaCha20Rng::from_seed([2; 32]),
-        );
+        let port = LocalPort::new(&config, 4, backend, Handle::current());
         let wake = Arc::new(Woken::default());
         port.attach(LINK, Arc::<Woken>::clone(&wake));
         Self {

@@ -92,7 +92,6 @@ pub(crate) fn serve_on(runtime: &Handle, store: Store) -> anyhow::Result<Listeni
         SHARDS,
         Arc::new(Answering),
         runtime.clone(),
-        &mut rng()?,
     );
     let mut config = Config::default();
     let any_port = SocketAddr::from(([127, 0, 0, 1], 0));
