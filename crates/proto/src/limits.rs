@@ -217,6 +217,31 @@ pub const REFUSALS_IN_A_ROW_MAX: u8 = 5;
 
 /// Salts that a client keeps for later.
 pub const SALTS_KEPT_MAX: usize = 64;
+
+/// Seconds from the beginning of a salt's time to its use by a client: the one before is good for a slot more.
+pub const SALT_LATE_S: u64 = 60;
+
+/// Seconds between two requests of a client for salts, at least; also how long few are left before it asks.
+pub const SALTS_ASK_S: u64 = 60;
+
+/// Seconds by which an answer may be older than its call before a client doubts its clock.
+pub const CLOCK_DOUBT_S: u64 = 15;
+
+/// Questions of a client (pings, states, salts) that wait for their answers; one more drops the oldest.
+pub const ASKS_MAX: usize = 64;
+
+/// Sessions that a client has left and still takes answers from; one more and the oldest one's calls are uncertain.
+pub const LEFT_SESSIONS_MAX: usize = 4;
+
+/// Bytes of unanswered calls from which a client that has reconnected asks what became of them before it sends them
+/// again.
+pub const RESEND_BYTES_MAX: usize = 64 << 10;
+
+/// Seconds for which a client that has reconnected waits to be told what became of its calls.
+pub const STATES_WAIT_S: u64 = 5;
+
+/// Seconds after which a client asks what became of calls that are not answered.
+pub const CALL_CHECK_S: u64 = 30;
 // ---- transport: what stands in front of frames ----
 
 /// Bytes of the head of an HTTP request or answer.

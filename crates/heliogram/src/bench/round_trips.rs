@@ -246,9 +246,15 @@ impl Peers {
 const fn is_answer(event: &Event) -> bool {
     match event {
         Event::Answer { .. } | Event::Pong { .. } => true,
-        Event::GaveUp
+        Event::Dropped { .. }
+        | Event::GaveUp
+        | Event::KeyDestroyed { .. }
+        | Event::Missed
         | Event::NewSession
+        | Event::Refused { .. }
         | Event::Restarted { .. }
+        | Event::SessionDestroyed { .. }
+        | Event::TimedOut { .. }
         | Event::Uncertain { .. }
         | Event::Update(_) => false,
     }

@@ -4,7 +4,10 @@
 use bytes::Bytes;
 use heliogram_tl::mtproto as tl;
 
+use crate::cx::Mono;
 use crate::ids::{MsgId, Salt};
+use crate::limits::MSG_IDS_MAX;
+use crate::session::client::Ask;
 use crate::session::incoming::RESULT;
 use crate::session::role::habits;
 use crate::side::Side;
@@ -14,8 +17,17 @@ use crate::side::Side;
 pub(crate) enum Content {
     /// `msgs_ack`.
     Acks(Vec<MsgId>),
+    /// A client's question about the protocol itself: a whole object.
+    Ask { ask: Ask, body: Bytes },
     /// A client's call, under the number by which its owner knows it.
-    Call { call: u64, body: Bytes },
+    Call {
+        call: u64,
+        body: Bytes,
+        /// When its owner does not want the answer any more.
+        due: Option<Mono>,
+        /// Its body names the message that carries it: it fits no other.
+        is_pinned: bool,
+    },
     /// `new_session_created`.
     NewSession {
         first: MsgId,
@@ -28,14 +40,40 @@ pub(crate) enum Content {
     Pong { to: MsgId, ping_id: i64 },
     /// `rpc_result` with a whole object, packed or not.
     Result { to: MsgId, result: Bytes },
+    /// `msg_resend_req`.
+    Wanted(Vec<MsgId>),
 }
 
 impl Content {
+    /// Makes a call that may take as long as it wants, in whichever message.
+    pub(crate) const fn plain_call(call: u64, body: Bytes) -> Self {
+        Self::Call {
+            call,
+            body,
+            due: None,
+            is_pinned: false,
+        }
+    }
+
+    /// Takes in a message that says the same of other identifiers: an answer to a thousand announcements is one. Gives
+    /// back what it can't take in.
+    pub(crate) fn absorb(&mut self, next: Self) -> Option<Self> {
+        match (self, next) {
+            (Self::Wanted(ids), Self::Wanted(more)) if ids.len() + more.len() <= MSG_IDS_MAX => {
+                ids.extend(more);
+                None
+            }
+            (_, next) => Some(next),
+        }
+    }
+
     /// Returns the bytes of the written object.
     pub(crate) const fn len(&self) -> usize {
         match self {
-            Self::Acks(ids) => VECTOR_AT + 8 + 8 * ids.len(),
-            Self::Call { body, .. } | Self::Object { body, .. } => body.len(),
+            Self::Acks(ids) | Self::Wanted(ids) => VECTOR_AT + 8 + 8 * ids.len(),
+            Self::Ask { body, .. } | Self::Call { body, .. } | Self::Object { body, .. } => {
+                body.len()
+            }
             Self::NewSession { .. } => 28,
             Self::Pong { .. } => 20,
             Self::Result { result, .. } => 12 + result.len(),
@@ -46,7 +84,34 @@ impl Content {
     pub(crate) const fn is_content_related(&self) -> bool {
         match self {
             Self::Call { .. } | Self::NewSession { .. } | Self::Result { .. } => true,
-            Self::Acks(_) | Self::Object { .. } | Self::Pong { .. } => false,
+            Self::Acks(_)
+            | Self::Ask { .. }
+            | Self::Object { .. }
+            | Self::Pong { .. }
+            | Self::Wanted(_) => false,
+        }
+    }
+
+    /// Tells whether it is kept after it is sent: until it is acknowledged, or answered.
+    pub(crate) const fn is_kept(&self) -> bool {
+        self.is_content_related() || matches!(self, Self::Ask { .. })
+    }
+
+    /// Returns the call that it makes.
+    pub(crate) const fn call(&self) -> Option<u64> {
+        if let Self::Call { call, .. } = self {
+            Some(*call)
+        } else {
+            None
+        }
+    }
+
+    /// Returns when the answer to the call that it makes is not wanted any more.
+    pub(crate) const fn due(&self) -> Option<Mono> {
+        if let Self::Call { due, .. } = self {
+            *due
+        } else {
+            None
         }
     }
 
@@ -60,10 +125,12 @@ impl Content {
             | Self::Pong { .. }
             | Self::Result { .. } => habits::<S>().low_bits_of_answer,
             Self::Acks(_)
+            | Self::Ask { .. }
             | Self::Call { .. }
             | Self::Object {
                 is_answer: false, ..
-            } => habits::<S>().low_bits_of_own,
+            }
+            | Self::Wanted(_) => habits::<S>().low_bits_of_own,
         }
     }
 
@@ -72,25 +139,20 @@ impl Content {
         match self {
             Self::Result { to, .. } => Some(*to),
             Self::Acks(_)
+            | Self::Ask { .. }
             | Self::Call { .. }
             | Self::NewSession { .. }
             | Self::Object { .. }
-            | Self::Pong { .. } => None,
+            | Self::Pong { .. }
+            | Self::Wanted(_) => None,
         }
     }
 
     /// Appends the object.
     pub(crate) fn write(&self, out: &mut Vec<u8>) {
         match self {
-            Self::Acks(ids) => {
-                out.extend_from_slice(&tl::MsgsAck::ID.to_le_bytes());
-                out.extend_from_slice(&VECTOR.to_le_bytes());
-                out.extend_from_slice(&u32::try_from(ids.len()).unwrap_or(0).to_le_bytes());
-                for id in ids {
-                    out.extend_from_slice(&id.0.to_le_bytes());
-                }
-            }
-            Self::Call { body, .. } | Self::Object { body, .. } => {
+            Self::Acks(ids) => write_ids(tl::MsgsAck::ID, ids, out),
+            Self::Ask { body, .. } | Self::Call { body, .. } | Self::Object { body, .. } => {
                 out.extend_from_slice(body);
             }
             Self::NewSession {
@@ -113,7 +175,17 @@ impl Content {
                 out.extend_from_slice(&to.0.to_le_bytes());
                 out.extend_from_slice(result);
             }
+            Self::Wanted(ids) => write_ids(tl::MsgResendReq::ID, ids, out),
         }
+    }
+}
+
+fn write_ids(kind: u32, ids: &[MsgId], out: &mut Vec<u8>) {
+    out.extend_from_slice(&kind.to_le_bytes());
+    out.extend_from_slice(&VECTOR.to_le_bytes());
+    out.extend_from_slice(&u32::try_from(ids.len()).unwrap_or(0).to_le_bytes());
+    for id in ids {
+        out.extend_from_slice(&id.0.to_le_bytes());
     }
 }
 
@@ -130,6 +202,10 @@ mod tests {
     fn every_content_is_written_as_the_codec_writes_it_in_the_length_it_says() {
         let result = Bytes::from_static(&[9, 8, 7, 6]);
         let acks = tl::MsgsAck {
+            msg_ids: (&[4, 8]).into(),
+        }
+        .to_bytes();
+        let wanted = tl::MsgResendReq {
             msg_ids: (&[4, 8]).into(),
         }
         .to_bytes();
@@ -150,6 +226,7 @@ mod tests {
         .to_bytes();
         for (content, expected) in [
             (Content::Acks(vec![MsgId(4), MsgId(8)]), acks),
+            (Content::Wanted(vec![MsgId(4), MsgId(8)]), wanted),
             (
                 Content::NewSession {
                     first: MsgId(1),
@@ -179,9 +256,10 @@ mod tests {
                 },
                 result.to_vec(),
             ),
+            (Content::plain_call(1, result.clone()), result.to_vec()),
             (
-                Content::Call {
-                    call: 1,
+                Content::Ask {
+                    ask: Ask::Ping,
                     body: result.clone(),
                 },
                 result.to_vec(),

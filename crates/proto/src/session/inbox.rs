@@ -119,6 +119,16 @@ impl Inbox {
         self.received.len()
     }
 
+    /// Returns the highest identifiers that are remembered, at most `count`, lowest first.
+    pub(crate) fn last(&self, count: usize) -> Vec<MsgId> {
+        let skipped = self.received.len().saturating_sub(count);
+        self.received
+            .iter()
+            .skip(skipped)
+            .map(|it| it.msg_id)
+            .collect()
+    }
+
     /// Returns the highest identifier that was received: what a later session must be above.
     pub(crate) fn highest(&self) -> MsgId {
         self.received.back().map_or(self.floor, |it| it.msg_id)

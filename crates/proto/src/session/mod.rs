@@ -34,6 +34,7 @@ mod on_new_session;
 mod on_ping;
 mod on_resend;
 mod on_rpc_result;
+mod on_state_info;
 mod on_states;
 mod order;
 pub(crate) mod outbox;

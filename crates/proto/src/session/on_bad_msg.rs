@@ -2,17 +2,27 @@
 //!
 //! Believed only of a message that was sent in this session and waits for its answer.
 //!
+//! | code | reaction |
+//! | --- | --- |
+//! | 16 | set the clock, send again |
+//! | 17 | set the clock, go on in a new session: identifiers must not fall |
+//! | 19 | the same messages in another container |
+//! | 20 | nobody can say whether it was executed |
+//! | 32 | greater sequence numbers, send again |
+//! | 33, 64 | send again |
+//! | 48 | the salt that is named, send again |
+//! | others | a mistake of ours: go on in a new session |
+//!
 //! Source: <https://core.telegram.org/mtproto/service_messages_about_messages#notice-of-ignored-error-message>.
 
 use heliogram_tl::mtproto as tl;
-use rand_core::CryptoRng;
 
-use crate::cx::Now;
+use crate::cx::Cx;
 use crate::ids::{MsgId, Salt};
 use crate::limits::REFUSALS_IN_A_ROW_MAX;
 use crate::session::bad_msg::BadMsg;
 use crate::session::client::Event;
-use crate::session::content::Content;
+use crate::session::outbox::Sent;
 use crate::session::{Received, Session};
 use crate::side::Client;
 
@@ -22,50 +32,93 @@ impl Session<Client> {
         if !self.was_sent(refused) || self.gives_up(refused, out) {
             return;
         }
-        self.set_salt(Salt(message.new_server_salt));
-        self.send_anew(|it| it.msg_id == refused || it.container == refused);
+        self.state.salts.replace(Salt(message.new_server_salt));
+        self.send_again(refused, out);
     }
 
     pub(super) fn on_bad_msg_notification(
         &mut self,
         message: &tl::BadMsgNotification,
         it: Received,
-        local: Now,
-        rng: &mut dyn CryptoRng,
-        out: &mut Vec<Event>,
+        cx: &mut Cx<'_, Event>,
     ) {
         let refused = MsgId(message.bad_msg_id);
-        if !self.was_sent(refused) || self.gives_up(refused, out) {
+        if !self.was_sent(refused) || self.gives_up(refused, cx.out) {
             return;
         }
+        // An earlier copy of what was sent twice may have been executed.
+        let is_certain = |sent: &Sent| is_of(sent, refused) && sent.copies == 1;
         match BadMsg::from_code(message.error_code) {
             Some(BadMsg::IdTooLow) => {
-                self.set_clock(it.msg_id, local);
-                self.send_anew(|it| it.msg_id == refused || it.container == refused);
+                self.set_time(it.msg_id, cx.now);
+                self.send_again(refused, cx.out);
             }
             Some(BadMsg::IdTooHigh) => {
-                // Identifiers must not go backwards within a session.
-                self.set_clock(it.msg_id, local);
-                self.restart(rng, out);
+                self.set_time(it.msg_id, cx.now);
+                self.restart(is_certain, cx.rng, cx.out);
             }
-            Some(BadMsg::IdForgotten) => self.on_forgotten(refused, out),
-            Some(_) => self.restart(rng, out),
-            None => {}
+            Some(BadMsg::ContainerIdSeen) => {
+                // It may be a copy of the very container, brought by somebody else: its messages keep their identifiers.
+                self.outbox.resend_where(None, |sent| is_of(sent, refused));
+            }
+            Some(BadMsg::IdForgotten) => self.on_forgotten(refused, cx.out),
+            Some(BadMsg::SeqNoTooLow) => {
+                self.outbox.skip_seqnos(SEQNO_REPAIR);
+                self.send_again(refused, cx.out);
+            }
+            Some(BadMsg::Container | BadMsg::Salt | BadMsg::SeqNoTooHigh) => {
+                self.send_again(refused, cx.out);
+            }
+            Some(BadMsg::IdLowBits | BadMsg::SeqNoEven | BadMsg::SeqNoOdd) | None => {
+                self.restart(is_certain, cx.rng, cx.out);
+            }
+        }
+    }
+
+    /// Sends again what a refused message carried: what was sent but once, in new messages. Of the rest, an earlier copy
+    /// may have been executed. If only the container was refused, the same goes into another; if the message itself was,
+    /// nobody can say.
+    pub(super) fn send_again(&mut self, refused: MsgId, out: &mut Vec<Event>) {
+        let sent: Vec<_> = self
+            .outbox
+            .unacked()
+            .filter(|sent| is_of(sent, refused))
+            .map(|sent| (sent.msg_id, sent.copies, sent.content.call()))
+            .collect();
+        for (id, copies, call) in sent {
+            if copies > 1 && id != refused {
+                self.outbox.resend(id, None);
+            } else if let Some(content) = self.outbox.take(id) {
+                match call {
+                    Some(call) if copies > 1 => self.end_call(Event::Uncertain { call }, out),
+                    _ => self.call_anew(content, out),
+                }
+            }
+        }
+    }
+
+    /// Sends in new messages what the server has no memory of.
+    pub(super) fn send_anew(&mut self, which: impl Fn(&Sent) -> bool, out: &mut Vec<Event>) {
+        let lost = self.outbox.unacked().filter(|it| which(it));
+        let ids: Vec<_> = lost.map(|it| it.msg_id).collect();
+        for id in ids {
+            if let Some(content) = self.outbox.take(id) {
+                self.call_anew(content, out);
+            }
         }
     }
 
     /// The server can't say whether it has executed the calls; neither can we.
     fn on_forgotten(&mut self, refused: MsgId, out: &mut Vec<Event>) {
-        let of = |it: &&super::outbox::Sent| it.msg_id == refused || it.container == refused;
-        let ids: Vec<_> = self
-            .outbox
-            .unacked()
-            .filter(of)
-            .map(|it| it.msg_id)
-            .collect();
+        let of = self.outbox.unacked().filter(|it| is_of(it, refused));
+        let ids: Vec<_> = of.map(|it| it.msg_id).collect();
         for id in ids {
-            if let Some(Content::Call { call, .. }) = self.outbox.take(id) {
-                out.push(Event::Uncertain { call });
+            let Some(content) = self.outbox.take(id) else {
+                continue;
+            };
+            match content.call() {
+                Some(call) => self.end_call(Event::Uncertain { call }, out),
+                None => self.call_anew(content, out),
             }
         }
     }
@@ -83,3 +136,10 @@ impl Session<Client> {
         self.state.refusals > REFUSALS_IN_A_ROW_MAX
     }
 }
+
+fn is_of(sent: &Sent, refused: MsgId) -> bool {
+    sent.msg_id == refused || sent.container == refused
+}
+
+/// Content-related messages to skip when the server has seen greater sequence numbers: 64 in numbers.
+const SEQNO_REPAIR: u32 = 32;

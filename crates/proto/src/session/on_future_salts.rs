@@ -4,9 +4,8 @@
 
 use heliogram_tl::{Bare, mtproto as tl};
 
-use crate::ids::Salt;
-use crate::limits::SALTS_KEPT_MAX;
-use crate::session::client::FutureSalt;
+use crate::ids::{MsgId, Salt};
+use crate::session::client::{Ask, FutureSalt};
 use crate::session::server::Turn;
 use crate::session::{Received, Session};
 use crate::side::{Client, Server};
@@ -50,20 +49,19 @@ impl Session<Server> {
 impl Session<Client> {
     /// Keeps the salts for the time when each begins.
     pub(super) fn on_future_salts(&mut self, message: &tl::FutureSalts<'_>) {
-        let salts = message
-            .salts
-            .iter()
-            .take(SALTS_KEPT_MAX)
-            .filter_map(|Bare(it)| {
-                let since_s = u64::try_from(it.valid_since).ok()?;
-                Some(FutureSalt {
-                    since_s,
-                    salt: Salt(it.salt),
-                })
-            });
-        let mut salts: Vec<_> = salts.collect();
-        salts.sort_unstable_by_key(|it| it.since_s);
-        self.state.future_salts = salts.into();
+        let id = MsgId(message.req_msg_id);
+        let asked = self.outbox.take_asked(id, |ask| *ask == Ask::Salts);
+        if asked.is_none() {
+            return;
+        }
+        self.state.refusals = 0;
+        let salts = message.salts.iter().filter_map(|Bare(it)| {
+            Some(FutureSalt {
+                since_unix_s: u64::try_from(it.valid_since).ok()?,
+                salt: Salt(it.salt),
+            })
+        });
+        self.state.salts.add(salts);
     }
 }
 

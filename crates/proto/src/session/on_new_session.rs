@@ -20,9 +20,9 @@ impl Session<Client> {
         }
         self.state.incarnation = Some(message.unique_id);
         self.state.refusals = 0;
-        self.set_salt(Salt(message.server_salt));
+        self.state.salts.replace(Salt(message.server_salt));
         let first = MsgId(message.first_msg_id);
-        self.send_anew(|it| it.msg_id.max(it.container) < first);
+        self.send_anew(|it| it.msg_id.max(it.container) < first, out);
         out.push(Event::NewSession);
     }
 }

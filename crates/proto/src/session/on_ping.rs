@@ -4,11 +4,13 @@ use core::time::Duration;
 
 use heliogram_tl::mtproto as tl;
 
+use crate::ids::MsgId;
 use crate::limits::{DISCONNECT_DELAY_S_MAX, DISCONNECT_DELAY_S_MIN};
+use crate::session::client::{Ask, Event};
 use crate::session::content::Content;
 use crate::session::server::Effect;
 use crate::session::{Received, Role, Session};
-use crate::side::Server;
+use crate::side::{Client, Server};
 
 impl<S: Role> Session<S> {
     pub(super) fn on_ping(&mut self, message: &tl::Ping, it: Received) {
@@ -23,6 +25,17 @@ impl<S: Role> Session<S> {
                 ping_id,
             },
         );
+    }
+}
+
+impl Session<Client> {
+    /// Told also of a ping that is forgotten here: its owner knows which it has sent.
+    pub(super) fn on_pong(&mut self, message: &tl::Pong, out: &mut Vec<Event>) {
+        let id = MsgId(message.msg_id);
+        self.outbox.take_asked(id, |ask| *ask == Ask::Ping);
+        self.state.refusals = 0;
+        let ping_id = message.ping_id;
+        out.push(Event::Pong { ping_id });
     }
 }
 

@@ -50,7 +50,7 @@ impl<S: Role> Session<S> {
     }
 
     /// `answered`: the calls whose answers are kept, in order.
-    fn state_of(&self, id: MsgId, answered: &[MsgId]) -> u8 {
+    pub(super) fn state_of(&self, id: MsgId, answered: &[MsgId]) -> u8 {
         match self.inbox.known(id) {
             Known::Received(seqno) => {
                 let acked = match (seqno.is_content_related(), self.acks.contains(id)) {
@@ -73,12 +73,12 @@ impl<S: Role> Session<S> {
     }
 }
 
-const WHICH: u8 = 7;
-const UNKNOWN: u8 = 1;
+pub(super) const WHICH: u8 = 7;
+pub(super) const UNKNOWN: u8 = 1;
 const NOT_RECEIVED: u8 = 2;
-const TOO_HIGH: u8 = 3;
-const RECEIVED: u8 = 4;
+pub(super) const TOO_HIGH: u8 = 3;
+pub(super) const RECEIVED: u8 = 4;
 const ACKED: u8 = 8;
 const NEEDS_NO_ACK: u8 = 16;
 pub(super) const RUNS_OR_DONE: u8 = 32;
-const ANSWERED: u8 = 64;
+pub(super) const ANSWERED: u8 = 64;

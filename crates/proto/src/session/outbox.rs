@@ -9,6 +9,8 @@
 //! A link that is gone gives its unacknowledged messages back: they are sent again in a container, with their first
 //! identifiers, by which the receiver tells a second copy.
 
+mod client;
+
 use std::collections::VecDeque;
 
 use bytes::{Buf, Bytes};
@@ -54,6 +56,8 @@ pub(crate) struct Sent {
     pub(crate) seqno: SeqNo,
     /// The container that carried it last, zero if none did.
     pub(crate) container: MsgId,
+    /// How often it was sent.
+    pub(crate) copies: u8,
     pub(crate) content: Content,
     /// The first time: a copy that a captured request has drawn is none that its receiver got.
     sent_at: Mono,
@@ -100,6 +104,17 @@ impl Batch {
 impl Outbox {
     /// Queues something for a link, or for the session's current one.
     pub(crate) fn push(&mut self, link: Option<LinkId>, content: Content) {
+        let content = match self.queue.back_mut() {
+            Some(last) if last.link == link => {
+                let before = last.content.len();
+                let Some(content) = last.content.absorb(content) else {
+                    self.queued_bytes += last.content.len().saturating_sub(before);
+                    return;
+                };
+                content
+            }
+            _ => content,
+        };
         self.queued_bytes += content.len();
         self.queue.push_back(Queued { link, content });
     }
@@ -223,6 +238,7 @@ impl Outbox {
         for sent in self.unacked.iter_mut().filter(chosen).take(count) {
             write_message(sent.msg_id, sent.seqno, &sent.content, out);
             sent.resend = false;
+            sent.copies = sent.copies.saturating_add(1);
             sent.container = UNKNOWN;
             sent.link = Some(link);
             self.to_resend = self.to_resend.saturating_sub(1);
@@ -240,12 +256,13 @@ impl Outbox {
         let msg_id = self.ids.next(now.unix, content.low_bits::<S>());
         let seqno = self.seqno(content.is_content_related());
         write_message(msg_id, seqno, &content, out);
-        if content.is_content_related() {
+        if content.is_kept() {
             self.unacked_bytes += content.len();
             self.unacked.push_back(Sent {
                 msg_id,
                 seqno,
                 container: MsgId(0),
+                copies: 1,
                 content,
                 sent_at: now.mono,
                 link: Some(link),
@@ -445,14 +462,6 @@ impl Outbox {
     pub(crate) fn raise_ids_to(&mut self, id: MsgId) {
         self.ids.raise_to(id);
     }
-
-    /// Forgets all numbers and hands over everything that was not acknowledged or not sent, oldest first.
-    pub(crate) fn restart(&mut self) -> Vec<Content> {
-        let old = core::mem::take(self);
-        let sent = old.unacked.into_iter().map(|it| it.content);
-        sent.chain(old.queue.into_iter().map(|it| it.content))
-            .collect()
-    }
 }
 
 /// What is known of the answer to a request.
@@ -512,7 +521,7 @@ mod tests {
         let (mut outbox, mut acks) = (Outbox::default(), Acks::default());
         for call in 0..5000 {
             let body = Bytes::from_static(&[0; 4]);
-            outbox.push(None, Content::Call { call, body });
+            outbox.push(None, Content::plain_call(call, body));
             let mut sent = MsgId(0);
             let emit = &mut |it: Numbered| sent = it.msg_id;
             outbox.drain::<Client>(LinkId(0), true, &mut acks, Now::default(), emit);

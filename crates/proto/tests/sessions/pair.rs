@@ -207,7 +207,13 @@ impl Pair {
             self.world.input(Input::Detach { link: self.link });
         }
         self.link = LinkId(self.link.0 + 1);
-        self.client.reconnected();
+        let now = self.client_now();
+        let out = &mut self.events;
+        self.client.reconnected(&mut Cx {
+            now,
+            rng: &mut self.rng,
+            out,
+        });
     }
 
     /// The tokens of calls that have no answer.

@@ -1,0 +1,158 @@
+//! What a client does with its queues: a call is kept until it is answered, a question until its answer comes.
+
+use crate::cx::{Mono, Now};
+use crate::ids::{LinkId, MsgId};
+use crate::session::client::Ask;
+use crate::session::content::Content;
+use crate::session::outbox::{Outbox, Sent};
+use crate::session::role::habits;
+use crate::side::Client;
+
+impl Outbox {
+    /// Gives a message its numbers now rather than at the drain, because its body must name them. It goes out in a
+    /// container, before all that waits.
+    pub(crate) fn push_numbered(&mut self, now: Now, make: impl FnOnce(MsgId) -> Content) {
+        let msg_id = self.ids.next(now.unix, habits::<Client>().low_bits_of_own);
+        let content = make(msg_id);
+        let seqno = self.seqno(content.is_content_related());
+        self.unacked_bytes += content.len();
+        self.to_resend += 1;
+        self.unacked.push_back(Sent {
+            msg_id,
+            seqno,
+            container: MsgId(0),
+            copies: 0,
+            content,
+            sent_at: now.mono,
+            link: None,
+            resend: true,
+        });
+    }
+
+    /// Makes all later sequence numbers greater: the server has seen greater ones.
+    pub(crate) const fn skip_seqnos(&mut self, content_messages: u32) {
+        self.content_count = self.content_count.wrapping_add(content_messages);
+    }
+
+    /// Counts the questions that wait to be sent or answered.
+    pub(crate) fn asks(&self) -> usize {
+        let queued = self.queue.iter().map(|it| &it.content);
+        let contents = self.unacked().map(|it| &it.content).chain(queued);
+        contents
+            .filter(|it| matches!(it, Content::Ask { .. }))
+            .count()
+    }
+
+    /// Forgets the question that has waited longest.
+    pub(crate) fn forget_oldest_ask(&mut self) {
+        if !self.take_ask(|_| true) {
+            self.take_waiting(|it| matches!(it, Content::Ask { .. }));
+        }
+    }
+
+    /// Takes out the first sent question that `which` chooses; `false` if there is none.
+    pub(crate) fn take_ask(&mut self, which: impl Fn(&Ask) -> bool) -> bool {
+        let chosen = |it: &&Sent| matches!(&it.content, Content::Ask { ask, .. } if which(ask));
+        let id = self.unacked().find(chosen).map(|it| it.msg_id);
+        id.is_some_and(|id| self.take(id).is_some())
+    }
+
+    /// Takes out all sent questions that `which` chooses.
+    pub(crate) fn take_asks(&mut self, which: impl Fn(&Ask) -> bool) -> Vec<Content> {
+        let chosen = |it: &&Sent| matches!(&it.content, Content::Ask { ask, .. } if which(ask));
+        let ids: Vec<_> = self.unacked().filter(chosen).map(|it| it.msg_id).collect();
+        ids.into_iter().filter_map(|id| self.take(id)).collect()
+    }
+
+    /// Takes out the question that a message has asked, if `is_it` one of the kind that is answered.
+    pub(crate) fn take_asked(&mut self, id: MsgId, is_it: impl Fn(&Ask) -> bool) -> Option<Ask> {
+        let sent = self.unacked.get(self.find(id)?)?;
+        if !matches!(&sent.content, Content::Ask { ask, .. } if is_it(ask)) {
+            return None;
+        }
+        if let Content::Ask { ask, .. } = self.take(id)? {
+            Some(ask)
+        } else {
+            None
+        }
+    }
+
+    /// Tells whether a message carries a call that is not answered.
+    pub(crate) fn carries_call(&self, id: MsgId) -> bool {
+        let sent = self.find(id).and_then(|at| self.unacked.get(at));
+        sent.is_some_and(|it| it.content.call().is_some())
+    }
+
+    /// Takes out the first that was not sent yet and that `which` chooses.
+    pub(crate) fn take_waiting(&mut self, which: impl Fn(&Content) -> bool) -> Option<Content> {
+        let at = self.queue.iter().position(|it| which(&it.content))?;
+        let queued = self.queue.remove(at)?;
+        self.queued_bytes = self.queued_bytes.saturating_sub(queued.content.len());
+        Some(queued.content)
+    }
+
+    /// Returns the message that carried a call, if it was sent.
+    pub(crate) fn sent_call(&self, call: u64) -> Option<MsgId> {
+        let sent = self.unacked().find(|it| it.content.call() == Some(call))?;
+        // Numbered, and not on its way: the server has never seen it.
+        (sent.copies > 0).then_some(sent.msg_id)
+    }
+
+    /// Takes out a call that was never sent.
+    pub(crate) fn take_unsent_call(&mut self, call: u64) -> Option<Content> {
+        let numbered = self.unacked().find(|it| it.content.call() == Some(call));
+        if let Some(sent) = numbered {
+            let (id, was_sent) = (sent.msg_id, sent.copies > 0);
+            return if was_sent { None } else { self.take(id) };
+        }
+        self.take_waiting(|it| it.call() == Some(call))
+    }
+
+    /// Returns the calls that were sent and are not answered, oldest first.
+    pub(crate) fn sent_calls(&self) -> impl Iterator<Item = &Sent> {
+        let is_sent = |it: &&Sent| it.copies > 0 && it.content.call().is_some();
+        self.unacked().filter(is_sent)
+    }
+
+    /// Returns the time by which the earliest call that has one is to be answered.
+    pub(crate) fn earliest_due(&self) -> Option<Mono> {
+        let queued = self.queue.iter().map(|it| &it.content);
+        let contents = self.unacked().map(|it| &it.content).chain(queued);
+        contents.filter_map(Content::due).min()
+    }
+
+    /// Returns the calls whose time is over.
+    pub(crate) fn overdue(&self, now: Mono) -> Vec<u64> {
+        let queued = self.queue.iter().map(|it| &it.content);
+        let contents = self.unacked().map(|it| &it.content).chain(queued);
+        contents
+            .filter(|it| it.due().is_some_and(|due| due <= now))
+            .filter_map(Content::call)
+            .collect()
+    }
+
+    /// Holds back what was to be sent again.
+    pub(crate) fn hold(&mut self, link: LinkId) {
+        for sent in &mut self.unacked {
+            if sent.copies > 0 {
+                sent.link = Some(link);
+                sent.resend = false;
+            }
+        }
+        self.to_resend = self.unacked.iter().filter(|it| it.resend).count();
+    }
+
+    /// Forgets all numbers. Returns what was sent and is not answered, and what was not sent, oldest first.
+    pub(crate) fn begin_anew(&mut self) -> (Vec<Sent>, Vec<Content>) {
+        let old = core::mem::take(self);
+        let queued = old.queue.into_iter().map(|it| it.content).collect();
+        (old.unacked.into(), queued)
+    }
+}
+
+impl Sent {
+    /// Tells when it was sent first.
+    pub(crate) const fn sent_at(&self) -> Mono {
+        self.sent_at
+    }
+}
