@@ -3,6 +3,7 @@
 //! Every check of the project is a subcommand here, so that `.ci/run`, the pre-commit hook and a person at a terminal
 //! run the same code. Knows nothing of the product: it starts `cargo`, `git` and `python3`, and reads files.
 
+mod bench;
 mod ci;
 mod r#gen;
 mod metadata;
@@ -37,6 +38,8 @@ fn dispatch(words: &[&str]) -> Result<()> {
         ["gen", "--check"] => r#gen::run(true),
         ["tidy"] => tidy::run(),
         ["test"] => test::run(),
+        ["bench"] => bench::run(false),
+        ["bench", "--write"] => bench::run(true),
         ["ci"] => ci::run(),
         _ => bail!(
             "'{}' is not a command here; `cargo xtask --help` lists them",
@@ -64,6 +67,11 @@ usage: cargo xtask <command>
 
   ci            Runs all of the above plus format, spelling, clippy and rustdoc, warnings
                 being errors, and prints a table of what passed and how long it took.
+
+  bench [--write]
+                Measures our cryptography beside its peers, in one run, and compares the
+                ratios with the targets; --write puts the table into docs/benchmarks.md.
+                Builds bench/ first, which takes minutes; wants a quiet machine.
 
 Before you commit: git config core.hooksPath .githooks
 ";
