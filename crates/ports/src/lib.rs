@@ -14,7 +14,7 @@ use std::future::Future;
 use std::pin::Pin;
 use std::sync::{Arc, Weak};
 
-use heliogram_proto::ids::{AuthKeyId, LinkId};
+use heliogram_proto::ids::{AuthKeyId, Identity, LinkId};
 pub use heliogram_proto::port::*;
 
 /// A future that a trait object can return.
@@ -145,6 +145,58 @@ pub trait Wake: Send + Sync + 'static {
 pub trait Backend: Send + Sync + 'static {
     /// Answers a call. Dropping a pending answer cancels the call.
     fn call(&self, call: Call) -> Answer;
+
+    /// Takes the way by which updates go down to clients. Called once, before the first call.
+    fn start(&self, pushes: Arc<dyn Pushes>) {
+        drop(pushes);
+    }
+
+    /// Says who has logged in with a key that its host did not know: once after each start of the host, at least.
+    ///
+    /// Said at once, it is known before the key's first call is handed out. Said later, the key's clients are told to
+    /// ask for what they may have missed. By default nobody has logged in until [`Pushes::set_user`] says so.
+    fn user(&self, identity: Identity) -> LoggedIn {
+        let _ = identity;
+        LoggedIn::Now(None)
+    }
+}
+
+/// The way by which a backend's updates go down to clients. Nothing here waits.
+///
+/// An update is kept until its session acknowledges it, within limits; `updatesTooLong` stands for what does not fit,
+/// and for what a host that ended has taken with it: the client's difference closes the gap. Of two pushes by one
+/// task to one session the first arrives first.
+pub trait Pushes: Send + Sync + 'static {
+    /// Pushes an update. Sessions that are not there are passed over: their clients ask for the difference when they
+    /// come back.
+    ///
+    /// # Errors
+    ///
+    /// Nobody gets it then:
+    /// - [`PushRefused::NotAnObject`] when the body is empty or not of whole words.
+    /// - [`PushRefused::TooManyTargets`] when there are too many.
+    fn push(&self, push: Push) -> Result<(), PushRefused>;
+
+    /// Says who has logged in with a key, before the log-in is answered; `None` after a log-out.
+    fn set_user(&self, identity: Identity, user: Option<i64>);
+}
+
+/// Who has logged in with a key, if anybody: said at once, or found out.
+#[expect(clippy::exhaustive_enums, reason = "now or later")]
+pub enum LoggedIn {
+    /// It is known.
+    Now(Option<i64>),
+    /// It has to be looked up. A look-up that can't be made now goes on until it can.
+    Later(BoxFuture<'static, Option<i64>>),
+}
+
+impl std::fmt::Debug for LoggedIn {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Now(user) => f.debug_tuple("Now").field(user).finish(),
+            Self::Later(_) => f.write_str("Later(…)"),
+        }
+    }
 }
 
 /// An answer that is there at once, which costs nothing, or one that comes later.

@@ -188,6 +188,22 @@ pub const QUEUED_BYTES_MAX: usize = 16 << 20;
 /// Messages that wait in one session for its connections; beyond it the connection is closed.
 pub const QUEUED_MESSAGES_MAX: usize = 8192;
 
+/// Updates that were pushed to a session and wait for its connection; beyond it one `updatesTooLong` stands for all.
+pub const PUSHES_QUEUED_MAX: usize = 500;
+
+/// Bytes of the updates that wait for a session's connection; beyond it one `updatesTooLong` stands for all.
+pub const PUSHES_QUEUED_BYTES_MAX: usize = 256 << 10;
+
+/// Updates that were sent and are kept until they are acknowledged; beyond it the oldest are forgotten, and a
+/// connection that is lost then brings one `updatesTooLong`.
+pub const PUSHES_UNACKED_MAX: usize = 500;
+
+/// Bytes of the updates that were sent and are kept until they are acknowledged.
+pub const PUSHES_UNACKED_BYTES_MAX: usize = 512 << 10;
+
+/// Targets of one push.
+pub const PUSH_TARGETS_MAX: usize = 65_536;
+
 /// Sessions of one identity; the one used longest ago makes room.
 pub const SESSIONS_PER_IDENTITY_MAX: usize = 100;
 

@@ -242,3 +242,56 @@ pub struct RpcError {
     /// Upper-case name, perhaps with a number at its end: `FLOOD_WAIT_42`.
     pub message: String,
 }
+
+/// An update that a backend pushes to its clients.
+#[derive(Clone, Debug)]
+pub struct Push {
+    /// Who gets it: at most [`PUSH_TARGETS_MAX`](crate::limits::PUSH_TARGETS_MAX). A session that several of them name
+    /// gets it once.
+    pub targets: Vec<Target>,
+    /// A session that doesn't get it: the one whose call brought it about finds it in its answer.
+    pub except: Option<(Identity, SessionId)>,
+    /// One boxed object, an `Updates`, not packed.
+    pub body: Bytes,
+}
+
+/// Whom a push reaches.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[expect(
+    clippy::exhaustive_enums,
+    reason = "a new target must break every host at compile time"
+)]
+pub enum Target {
+    /// All sessions that want updates, of all keys that this user has logged in with.
+    User(i64),
+    /// All sessions that want updates, of one key.
+    Key(Identity),
+    /// One session, whether it wants updates or not.
+    Session {
+        /// Whose.
+        identity: Identity,
+        /// Which.
+        session_id: SessionId,
+    },
+}
+
+/// Why an update was not pushed to anybody. Always the backend's mistake.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum PushRefused {
+    /// The body can't be an object: it is empty or not of whole words.
+    NotAnObject,
+    /// There are more than [`PUSH_TARGETS_MAX`](crate::limits::PUSH_TARGETS_MAX).
+    TooManyTargets,
+}
+
+impl core::fmt::Display for PushRefused {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        f.write_str(match self {
+            Self::NotAnObject => "the body of an update must be a boxed object",
+            Self::TooManyTargets => "one push has too many targets",
+        })
+    }
+}
+
+impl core::error::Error for PushRefused {}

@@ -21,10 +21,10 @@ use rand_chacha::rand_core::SeedableRng;
 const PER_CALL_MAX: u64 = 1;
 
 /// Bytes of a session with its identity and its link, when it has been idle for long.
-const IDLE_BYTES_MAX: i64 = 600;
+const IDLE_BYTES_MAX: i64 = 700;
 
 /// The same when it was used some seconds ago, and remembers what it received.
-const QUIET_BYTES_MAX: i64 = 900;
+const QUIET_BYTES_MAX: i64 = 1000;
 
 #[test]
 fn a_call_in_steady_state_costs_one_allocation() {

@@ -13,6 +13,7 @@
 mod alarm;
 mod links;
 mod local;
+mod pushes;
 mod shard;
 
 pub use self::local::LocalPort;

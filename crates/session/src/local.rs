@@ -19,23 +19,25 @@ use tokio::task::AbortHandle;
 
 use crate::alarm::Alarm;
 use crate::links::{Links, SHARDS_MAX, Waking};
+use crate::pushes::Downwards;
 use crate::shard::{Outcome, Shard, Step};
 
 /// Sessions of this process, sharded by identity. Cheap to clone; all clones are one.
 #[derive(Clone)]
 pub struct LocalPort {
-    inner: Arc<Inner>,
+    pub(crate) inner: Arc<Inner>,
 }
 
-struct Inner {
-    shards: Box<[Shard]>,
-    links: Links,
+/// What all clones of a port share.
+pub(crate) struct Inner {
+    pub(crate) shards: Box<[Shard]>,
+    pub(crate) links: Links,
     alarm: Alarm,
-    clock: Clock,
-    backend: Arc<dyn Backend>,
+    pub(crate) clock: Clock,
+    pub(crate) backend: Arc<dyn Backend>,
     /// The gateways that are told of keys.
-    edges: Mutex<Vec<Weak<dyn Edge>>>,
-    runtime: Handle,
+    pub(crate) edges: Mutex<Vec<Weak<dyn Edge>>>,
+    pub(crate) runtime: Handle,
     /// Answers of which links may not have been told yet.
     answering: AtomicUsize,
 }
@@ -48,7 +50,7 @@ impl LocalPort {
     pub fn new(config: &Config, shards: usize, backend: Arc<dyn Backend>, runtime: Handle) -> Self {
         let shards = shards.clamp(1, SHARDS_MAX);
         let make = |_| Shard::new(Host::new(config.clone()));
-        let inner = Inner {
+        let inner = Arc::new(Inner {
             shards: (0..shards).map(make).collect(),
             links: Links::new(),
             alarm: Alarm::new(shards),
@@ -57,10 +59,11 @@ impl LocalPort {
             edges: Mutex::default(),
             runtime,
             answering: AtomicUsize::new(0),
-        };
-        Self {
-            inner: Arc::new(inner),
-        }
+        });
+        inner.backend.start(Arc::new(Downwards {
+            inner: Arc::downgrade(&inner),
+        }));
+        Self { inner }
     }
 
     /// Lets deadlines pass, until it is dropped.
@@ -136,7 +139,13 @@ impl Inner {
     /// Runs a step and everything that follows from it at once.
     ///
     /// `turn_of` is the link whose own task runs this: it drains afterwards, and need not be woken.
-    fn run(self: &Arc<Self>, shard: usize, step: Step, now: Now, turn_of: Option<LinkId>) {
+    pub(crate) fn run(
+        self: &Arc<Self>,
+        shard: usize,
+        step: Step,
+        now: Now,
+        turn_of: Option<LinkId>,
+    ) {
         let Scratch {
             mut steps,
             mut outcome,
@@ -155,6 +164,8 @@ impl Inner {
                         self.links.ready(link, shard, Waking::OwnerIsAwake);
                     }
                     Effect::Ready { link } => self.links.ready(link, shard, Waking::Wake),
+                    Effect::Fanout { links } => self.fan_out(shard, &links),
+                    Effect::FindUser { identity } => self.find_user(shard, identity, now),
                     Effect::Call { id, call } => {
                         if let Some(reply) = self.call(shard, id, call) {
                             steps.push_back(Step::answer(id, reply));
@@ -212,7 +223,7 @@ impl Inner {
         move |deadline| self.alarm.set(shard, deadline)
     }
 
-    fn shard_of(&self, identity: Identity) -> usize {
+    pub(crate) fn shard_of(&self, identity: Identity) -> usize {
         // The id is the tail of a hash already.
         let count = u64::try_from(self.shards.len()).unwrap_or(1);
         usize::try_from(identity.0.0.cast_unsigned() % count).unwrap_or(0)

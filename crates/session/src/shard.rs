@@ -73,7 +73,7 @@ impl Shard {
                         out.cancelled.push(task);
                     }
                 }
-                Effect::Ready { .. } => {}
+                Effect::Fanout { .. } | Effect::FindUser { .. } | Effect::Ready { .. } => {}
             }
         }
         settle(state.host.next_deadline());

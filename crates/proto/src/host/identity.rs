@@ -17,9 +17,28 @@ pub(super) struct Owned {
     pub(super) salts: Salts,
     pub(super) layer: Option<i32>,
     pub(super) client: Option<Arc<ClientInfo>>,
+    pub(super) user: User,
     /// Few, so a search from the front is fastest.
     sessions: Vec<Entry>,
     ended: Vec<Ended>,
+}
+
+/// Who has logged in with a key.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum User {
+    /// The backend was asked.
+    Unknown,
+    /// The backend has said it.
+    Known(Option<i64>),
+}
+
+impl User {
+    pub(super) const fn id(self) -> Option<i64> {
+        match self {
+            Self::Unknown => None,
+            Self::Known(user) => user,
+        }
+    }
 }
 
 /// A session with what ties it to its connections.
@@ -58,6 +77,7 @@ impl Owned {
             salts,
             layer: None,
             client: None,
+            user: User::Unknown,
             sessions: Vec::new(),
             ended: Vec::new(),
         }
@@ -65,6 +85,10 @@ impl Owned {
 
     pub(super) fn session_mut(&mut self, id: SessionId) -> Option<&mut Entry> {
         self.sessions.iter_mut().find(|it| it.session.id() == id)
+    }
+
+    pub(super) fn sessions_mut(&mut self) -> impl Iterator<Item = &mut Entry> {
+        self.sessions.iter_mut()
     }
 
     /// Returns the highest identifier that a session with this id may have received before it ended.

@@ -19,10 +19,12 @@ mod calls;
 mod identity;
 mod link;
 mod prepare;
+mod pushes;
 mod sessions;
 mod timers;
 
 pub use prepare::{PreparedAnswer, PreparedFrame};
+pub use pushes::PreparedPush;
 
 use heliogram_crypto::SecretBytes;
 use std::collections::BTreeMap;
@@ -30,6 +32,7 @@ use std::collections::BTreeMap;
 use crate::cx::{Cx, Mono};
 use crate::host::identity::Owned;
 use crate::host::link::Link;
+use crate::host::pushes::Users;
 use crate::host::timers::{Timer, Timers};
 use crate::ids::{Identity, LinkId, MsgId, SessionId, Term};
 use crate::port::{Call, FromHost};
@@ -82,6 +85,29 @@ pub enum Input {
         /// How.
         answer: PreparedAnswer,
     },
+    /// The backend pushes an update. Targets that this host does not own are passed over.
+    Push(PreparedPush),
+    /// The backend says who has logged in with a key. Nothing if this host does not own it.
+    User {
+        /// Whose sessions.
+        identity: Identity,
+        /// Who; nobody after a log-out.
+        user: Option<i64>,
+        /// What made the backend say it.
+        learned: Learned,
+    },
+}
+
+/// What made a backend say who has logged in with a key.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[expect(clippy::exhaustive_enums, reason = "a host treats each in its own way")]
+pub enum Learned {
+    /// Somebody logged in or out.
+    Told,
+    /// [`Effect::FindUser`] asked, and no call has been handed out since. What was told meanwhile is newer.
+    Found,
+    /// [`Effect::FindUser`] asked, and calls may have been handed out since: updates may have been missed.
+    FoundLate,
 }
 
 /// What a host wants done.
@@ -108,6 +134,17 @@ pub enum Effect {
         /// Which.
         id: CallId,
     },
+    /// One push has reached many links that had nothing to drain before: as [`Effect::Ready`] for each of them. An edge
+    /// seals them in batches.
+    Fanout {
+        /// Which.
+        links: Vec<LinkId>,
+    },
+    /// A key is used that this host did not know: ask the backend who has logged in with it. [`Input::User`] may follow.
+    FindUser {
+        /// Whose sessions.
+        identity: Identity,
+    },
 }
 
 /// One execution of a call. The first three are its idempotency key; the last keeps the answer from a later
@@ -131,6 +168,8 @@ pub struct Host {
     /// Boxed: a tree's nodes are half empty.
     identities: BTreeMap<Identity, Box<Owned>>,
     links: BTreeMap<LinkId, Box<Link>>,
+    /// Who has logged in with which keys.
+    users: Users,
     timers: Timers,
     /// Makes the ids of what is sent outside of sessions. A session's go on above it, and it goes on above those of a
     /// session that ends, so that a client never gets two messages with one id.
@@ -148,6 +187,7 @@ impl Host {
             api_ids: config.api_ids,
             identities: BTreeMap::new(),
             links: BTreeMap::new(),
+            users: Users::default(),
             timers: Timers::default(),
             ids: Generator::default(),
             effects: Vec::new(),
@@ -160,6 +200,12 @@ impl Host {
             Input::Frame(frame) => self.on_frame(frame, cx),
             Input::Detach { link } => self.on_detach(link, cx),
             Input::Answer { call, answer } => self.on_answer(call, answer, cx),
+            Input::Push(push) => self.on_push(&push, cx),
+            Input::User {
+                identity,
+                user,
+                learned,
+            } => self.on_user(identity, user, learned, cx),
         }
     }
 

@@ -82,12 +82,12 @@ impl PreparedAnswer {
 }
 
 /// Tells whether bytes have the length of an object: whole words, a constructor at least.
-const fn is_object(bytes: &[u8]) -> bool {
+pub(super) const fn is_object(bytes: &[u8]) -> bool {
     !bytes.is_empty() && bytes.len().is_multiple_of(4)
 }
 
 /// Packs an object; `None` if that is not worth it.
-fn pack(object: &[u8]) -> Option<Bytes> {
+pub(super) fn pack(object: &[u8]) -> Option<Bytes> {
     if !(PACK_BYTES_MIN..=PACK_BYTES_MAX).contains(&object.len()) {
         return None;
     }

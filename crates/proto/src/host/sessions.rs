@@ -164,6 +164,7 @@ impl Host {
     ) {
         let source = &self.source;
         let owned = self.identities.entry(identity).or_insert_with(|| {
+            cx.out.push(Effect::FindUser { identity });
             let salts = Salts::new(identity, source, cx.now.unix.seconds());
             Box::new(Owned::new(salts))
         });
@@ -257,12 +258,19 @@ impl Host {
             return;
         };
         if owned.is_over(now) {
-            self.identities.remove(&identity);
+            self.remove_identity(identity);
         } else if owned.sessions() == 0
             && let Some(at) = owned.over_at()
         {
             self.timers.arm_by(Timer::Identity(identity), &mut None, at);
         }
+    }
+
+    /// Forgets everything of an identity. Its sessions have ended.
+    pub(super) fn remove_identity(&mut self, identity: Identity) -> Option<Box<Owned>> {
+        let owned = self.identities.remove(&identity)?;
+        self.users.remove(identity, owned.user.id());
+        Some(owned)
     }
 
     /// Ends a session: its calls are cancelled, its connections live on. Returns whether it was there.
@@ -334,7 +342,7 @@ impl Host {
     }
 }
 
-fn tell_links(
+pub(super) fn tell_links(
     entry: &mut Entry,
     links: &mut BTreeMap<LinkId, Box<Link>>,
     timers: &mut Timers,

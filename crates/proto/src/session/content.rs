@@ -42,6 +42,8 @@ pub(crate) enum Content {
     Result { to: MsgId, result: Bytes },
     /// `msg_resend_req`.
     Wanted(Vec<MsgId>),
+    /// An update that a backend has pushed: a whole object, packed or not.
+    Update { body: Bytes },
 }
 
 impl Content {
@@ -71,9 +73,10 @@ impl Content {
     pub(crate) const fn len(&self) -> usize {
         match self {
             Self::Acks(ids) | Self::Wanted(ids) => VECTOR_AT + 8 + 8 * ids.len(),
-            Self::Ask { body, .. } | Self::Call { body, .. } | Self::Object { body, .. } => {
-                body.len()
-            }
+            Self::Ask { body, .. }
+            | Self::Call { body, .. }
+            | Self::Object { body, .. }
+            | Self::Update { body } => body.len(),
             Self::NewSession { .. } => 28,
             Self::Pong { .. } => 20,
             Self::Result { result, .. } => 12 + result.len(),
@@ -83,7 +86,10 @@ impl Content {
     /// Tells whether the receiver must acknowledge it.
     pub(crate) const fn is_content_related(&self) -> bool {
         match self {
-            Self::Call { .. } | Self::NewSession { .. } | Self::Result { .. } => true,
+            Self::Call { .. }
+            | Self::NewSession { .. }
+            | Self::Result { .. }
+            | Self::Update { .. } => true,
             Self::Acks(_)
             | Self::Ask { .. }
             | Self::Object { .. }
@@ -130,6 +136,7 @@ impl Content {
             | Self::Object {
                 is_answer: false, ..
             }
+            | Self::Update { .. }
             | Self::Wanted(_) => habits::<S>().low_bits_of_own,
         }
     }
@@ -144,15 +151,24 @@ impl Content {
             | Self::NewSession { .. }
             | Self::Object { .. }
             | Self::Pong { .. }
+            | Self::Update { .. }
             | Self::Wanted(_) => None,
         }
+    }
+
+    /// Tells whether a backend has pushed it.
+    pub(crate) const fn is_update(&self) -> bool {
+        matches!(self, Self::Update { .. })
     }
 
     /// Appends the object.
     pub(crate) fn write(&self, out: &mut Vec<u8>) {
         match self {
             Self::Acks(ids) => write_ids(tl::MsgsAck::ID, ids, out),
-            Self::Ask { body, .. } | Self::Call { body, .. } | Self::Object { body, .. } => {
+            Self::Ask { body, .. }
+            | Self::Call { body, .. }
+            | Self::Object { body, .. }
+            | Self::Update { body } => {
                 out.extend_from_slice(body);
             }
             Self::NewSession {
@@ -260,6 +276,12 @@ mod tests {
             (
                 Content::Ask {
                     ask: Ask::Ping,
+                    body: result.clone(),
+                },
+                result.to_vec(),
+            ),
+            (
+                Content::Update {
                     body: result.clone(),
                 },
                 result.to_vec(),

@@ -38,6 +38,7 @@ mod on_state_info;
 mod on_states;
 mod order;
 pub(crate) mod outbox;
+mod pushes;
 pub(crate) mod request;
 mod role;
 pub mod salts;

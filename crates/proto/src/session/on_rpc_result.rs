@@ -38,6 +38,7 @@ impl Session<Client> {
             | Content::Object { .. }
             | Content::Pong { .. }
             | Content::Result { .. }
+            | Content::Update { .. }
             | Content::Wanted(_) => Ok(()),
         }
     }

@@ -10,6 +10,7 @@
 //! identifiers, by which the receiver tells a second copy.
 
 mod client;
+mod updates;
 
 use std::collections::VecDeque;
 
@@ -25,6 +26,7 @@ use crate::session::acks::Acks;
 use crate::session::content::Content;
 use crate::session::incoming::CONTAINER;
 use crate::session::msg_id::Generator;
+use crate::session::outbox::updates::Updates;
 use crate::session::role::habits;
 use crate::side::Side;
 
@@ -36,9 +38,12 @@ pub(crate) struct Outbox {
     queue: VecDeque<Queued>,
     queued_bytes: usize,
     unacked: VecDeque<Sent>,
+    /// Without updates: these have limits of their own.
     unacked_bytes: usize,
     /// How many of `unacked` are to be sent again.
     to_resend: usize,
+    /// How much of all this is pushed updates.
+    updates: Updates,
 }
 
 /// Something that waits for its link.
@@ -189,6 +194,12 @@ impl Outbox {
         acks: &mut Acks,
         now: Now,
     ) -> Numbered {
+        if batch.messages() == 1
+            && batch.queued == 1
+            && let Some(update) = self.take_next_update(link, is_current)
+        {
+            return self.number_update::<S>(update, link, now);
+        }
         let mut out = Vec::with_capacity(CONTAINER_HEADER_BYTES + batch.bytes);
         let count = u32::try_from(batch.messages()).unwrap_or(0);
         out.extend_from_slice(&CONTAINER.to_le_bytes());
@@ -257,22 +268,38 @@ impl Outbox {
         let seqno = self.seqno(content.is_content_related());
         write_message(msg_id, seqno, &content, out);
         if content.is_kept() {
-            self.unacked_bytes += content.len();
-            self.unacked.push_back(Sent {
-                msg_id,
-                seqno,
-                container: MsgId(0),
-                copies: 1,
-                content,
-                sent_at: now.mono,
-                link: Some(link),
-                resend: false,
-            });
-            if habits::<S>().ack_frees {
-                self.enforce_limits();
-            }
+            self.keep::<S>((msg_id, seqno), content, link, now);
         }
         (msg_id, seqno)
+    }
+
+    /// Keeps a message until it is acknowledged.
+    fn keep<S: Side>(
+        &mut self,
+        (msg_id, seqno): (MsgId, SeqNo),
+        content: Content,
+        link: LinkId,
+        now: Now,
+    ) {
+        if content.is_update() {
+            self.updates.sent(content.len());
+        } else {
+            self.unacked_bytes += content.len();
+        }
+        self.unacked.push_back(Sent {
+            msg_id,
+            seqno,
+            container: MsgId(0),
+            copies: 1,
+            content,
+            sent_at: now.mono,
+            link: Some(link),
+            resend: false,
+        });
+        if habits::<S>().ack_frees {
+            self.enforce_limits();
+            self.forget_updates_over_limits();
+        }
     }
 
     fn take_queued(&mut self, link: LinkId, is_current: bool) -> Option<Content> {
@@ -286,6 +313,9 @@ impl Outbox {
             self.queue.remove(at)
         }?;
         self.queued_bytes = self.queued_bytes.saturating_sub(queued.content.len());
+        if queued.content.is_update() {
+            self.updates.left_queue(queued.content.len());
+        }
         Some(queued.content)
     }
 
@@ -297,17 +327,22 @@ impl Outbox {
 
     /// Drops what is over the limits, oldest first.
     fn enforce_limits(&mut self) {
-        while self.unacked.len() > UNACKED_MESSAGES_MAX
-            || (self.unacked_bytes > UNACKED_BYTES_MAX && self.unacked.len() > 1)
+        while self.unacked_others() > UNACKED_MESSAGES_MAX
+            || (self.unacked_bytes > UNACKED_BYTES_MAX && self.unacked_others() > 1)
         {
-            if let Some(oldest) = self.unacked.pop_front() {
+            let oldest = self.unacked.iter().position(|it| !it.content.is_update());
+            if let Some(oldest) = oldest.and_then(|at| self.unacked.remove(at)) {
                 self.forget(&oldest);
             }
         }
     }
 
     fn forget(&mut self, sent: &Sent) {
-        self.unacked_bytes = self.unacked_bytes.saturating_sub(sent.content.len());
+        if sent.content.is_update() {
+            self.updates.gone(sent.content.len());
+        } else {
+            self.unacked_bytes = self.unacked_bytes.saturating_sub(sent.content.len());
+        }
         if sent.resend {
             self.to_resend = self.to_resend.saturating_sub(1);
         }
@@ -367,11 +402,13 @@ impl Outbox {
             }
         }
         self.resend_where(None, |it| it.link == Some(link));
+        self.make_up_for_forgotten_updates();
     }
 
     /// Takes note of a link that is new to the session: what has waited long for its acknowledgement goes there again.
     pub(crate) fn attach(&mut self, now: Mono) {
         self.resend_where(None, |it| now.since(it.sent_at).as_secs() >= RESEND_AGE_S);
+        self.make_up_for_forgotten_updates();
     }
 
     /// Returns the unacknowledged messages.
@@ -432,6 +469,7 @@ impl Outbox {
         {
             if let Some(oldest) = self.unacked.pop_front() {
                 self.forget(&oldest);
+                self.updates.is_incomplete |= oldest.content.is_update();
             }
         }
         self.unacked.shrink_to_fit();
@@ -456,6 +494,11 @@ impl Outbox {
     /// Returns the highest identifier that was given.
     pub(crate) const fn last_id(&self) -> MsgId {
         self.ids.last()
+    }
+
+    /// Returns how many messages other than updates are kept until they are acknowledged.
+    fn unacked_others(&self) -> usize {
+        self.unacked.len().saturating_sub(self.updates.unacked())
     }
 
     /// Makes all later identifiers greater than `id`.

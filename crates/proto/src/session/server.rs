@@ -50,6 +50,8 @@ pub struct State {
     pub(super) held_due: Option<Mono>,
     /// The calls that have failed, for those that name them later.
     pub(super) failed: VecDeque<MsgId>,
+    /// It gets what is pushed to its user or key.
+    pub(super) wants_updates: bool,
 }
 
 /// A call that the backend has not answered.
@@ -116,6 +118,7 @@ impl Session<Server> {
             held: 0,
             held_due: None,
             failed: VecDeque::new(),
+            wants_updates: false,
         };
         Self::with_state(id, floor, state)
     }
@@ -232,6 +235,7 @@ impl Session<Server> {
         self.announce(it.msg_id, it, turn.salts.current());
         let body = match object {
             Object::Request(request) => {
+                self.subscribe(&request);
                 self.on_request(request, it, turn.effects);
                 return Ok(Outcome::Accepted);
             }

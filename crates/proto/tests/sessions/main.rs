@@ -10,6 +10,7 @@ mod faults;
 mod limits;
 mod order;
 mod pair;
+mod pushes;
 mod refusals;
 mod service;
 mod support;

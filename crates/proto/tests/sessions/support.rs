@@ -8,7 +8,7 @@ use bytes::Bytes;
 use heliogram_crypto::{AuthKey, SecretBytes};
 use heliogram_proto::cx::{Cx, Mono, Now, Unix};
 use heliogram_proto::host::{CallId, Config, Effect, Host, Input, PreparedAnswer, PreparedFrame};
-use heliogram_proto::ids::{LinkId, MsgId, Salt, SeqNo, SessionId, Term};
+use heliogram_proto::ids::{Identity, LinkId, MsgId, Salt, SeqNo, SessionId, Term};
 use heliogram_proto::port::{Call, FirstSalt, Frame, FromHost, KeyFacts, KeyKind, Reply};
 use heliogram_tl::mtproto as tl;
 use heliogram_tl::{Deserialize, Serialize, peek_id};
@@ -35,6 +35,9 @@ pub(crate) struct World {
     pub(crate) closed: Vec<(LinkId, Option<i32>)>,
     pub(crate) quick_acks: Vec<u32>,
     pub(crate) ready: Vec<LinkId>,
+    pub(crate) fanouts: Vec<Vec<LinkId>>,
+    /// Identities whose user the host asks for.
+    pub(crate) unknown: Vec<Identity>,
     pub(crate) rules: Rules,
     pub(crate) last_client_id: i64,
     pub(crate) next_seqno: i32,
@@ -96,6 +99,8 @@ impl World {
             closed: Vec::new(),
             quick_acks: Vec::new(),
             ready: Vec::new(),
+            fanouts: Vec::new(),
+            unknown: Vec::new(),
             rules: Rules::default(),
             last_client_id: 0,
             next_seqno: 0,
@@ -152,6 +157,11 @@ impl World {
                 Effect::Call { id, call } => self.calls.push((id, call)),
                 Effect::Cancel { id } => self.cancelled.push(id),
                 Effect::Ready { link } => self.ready.push(link),
+                Effect::Fanout { links } => {
+                    self.ready.extend(&links);
+                    self.fanouts.push(links);
+                }
+                Effect::FindUser { identity } => self.unknown.push(identity),
             }
         }
     }
@@ -343,6 +353,7 @@ impl Seen {
         let (low_bits, content_related) = match it.id() {
             tl::NewSessionCreated::ID | tl::RpcResult::ID => (1, true),
             tl::MsgsAck::ID | tl::MsgResendReq::ID => (3, false),
+            UPDATE | UPDATES_TOO_LONG | PACKED => (3, true),
             _ => (1, false),
         };
         assert_eq!(it.msg_id.0 & 3, low_bits, "low bits of {:08x}", it.id());
@@ -377,6 +388,12 @@ pub(crate) fn container(messages: &[(MsgId, SeqNo, Vec<u8>)]) -> Vec<u8> {
 
 /// Any method: what a host hands out unread.
 pub(crate) const METHOD: [u8; 4] = 0xc4f9_186b_u32.to_le_bytes();
+
+/// `updateShort`: what stands for any update.
+pub(crate) const UPDATE: u32 = 0x78d4_dec1;
+pub(crate) const UPDATES_TOO_LONG: u32 = 0xe317_af7e;
+/// `gzip_packed`: only updates are packed whole.
+pub(crate) const PACKED: u32 = 0x3072_cfa1;
 
 pub(crate) fn ping(ping_id: i64) -> Vec<u8> {
     tl::Ping { ping_id }.to_bytes()

@@ -224,6 +224,9 @@ const fn outlives_session(content: &Content) -> bool {
             false
         }
         Content::Ask { ask, .. } => ask.outlives_session(),
-        Content::Call { .. } | Content::NewSession { .. } | Content::Result { .. } => true,
+        Content::Call { .. }
+        | Content::NewSession { .. }
+        | Content::Result { .. }
+        | Content::Update { .. } => true,
     }
 }
