@@ -17,27 +17,33 @@ use super::aes::{Schedule, load, load_pair, store};
 #[target_feature(enable = "aes,avx")]
 pub(super) fn encrypt(key: &[u8; 32], iv: &[u8; 32], text: &mut [[u8; 16]]) {
     let schedule = Schedule::encrypting(load_pair(key));
-    run::<true>(&schedule, load_pair(iv), text);
+    run::<true>(&schedule, before_first::<true>(load_pair(iv)), text);
 }
 
 #[target_feature(enable = "aes,avx")]
 pub(super) fn decrypt(key: &[u8; 32], iv: &[u8; 32], text: &mut [[u8; 16]]) {
     let schedule = Schedule::decrypting(load_pair(key));
-    run::<false>(&schedule, load_pair(iv), text);
+    run::<false>(&schedule, before_first::<false>(load_pair(iv)), text);
 }
 
-/// Encrypts or decrypts all of `text`; `iv` is what the protocol calls so: `c[-1]`, then `p[-1]`.
+/// Turns what the protocol calls a vector, `c[-1]` and then `p[-1]`, into the pair `out[-1]`, `in[-1]`.
+#[inline(always)]
+pub(super) fn before_first<const ENCRYPT: bool>([c, p]: [__m128i; 2]) -> [__m128i; 2] {
+    if ENCRYPT { [c, p] } else { [p, c] }
+}
+
+/// Encrypts or decrypts all of `text`, which comes after the pair `before`.
 #[inline]
 #[target_feature(enable = "aes,avx")]
 pub(super) fn run<const ENCRYPT: bool>(
     schedule: &Schedule,
-    iv: [__m128i; 2],
+    before: [__m128i; 2],
     text: &mut [[u8; 16]],
 ) {
     let Some(first) = text.first() else {
         return;
     };
-    let mut chain = Chain::<ENCRYPT>::new(schedule, iv, load(first));
+    let mut chain = Chain::<ENCRYPT>::new(schedule, before, load(first));
     let mut blocks = text.iter_mut();
     let mut block = blocks.next();
     while let Some(this) = block {
@@ -62,8 +68,7 @@ pub(super) struct Chain<const ENCRYPT: bool> {
 impl<const ENCRYPT: bool> Chain<ENCRYPT> {
     #[inline]
     #[target_feature(enable = "aes,avx")]
-    pub(super) fn new(schedule: &Schedule, iv: [__m128i; 2], first: __m128i) -> Self {
-        let [out, before] = if ENCRYPT { iv } else { [iv[1], iv[0]] };
+    pub(super) fn new(schedule: &Schedule, [out, before]: [__m128i; 2], first: __m128i) -> Self {
         let this = _mm_xor_si128(first, schedule.keys[0]);
         Self {
             state: _mm_xor_si128(this, out),

@@ -6,15 +6,26 @@
 use core::arch::x86_64::*;
 use core::array;
 
-use super::aes::{Schedule, erase, load, store};
-use super::ige::{self, Chain};
+use super::aes::{Schedule, erase, load, load_pair, store};
+use super::ige::{self, Chain, before_first};
 use super::sha256::{Block, Rounds, State};
+use crate::AesKeyIv;
 use crate::auth_key::DirectionPart;
 
 /// An AES key and a vector for IGE. Erased on drop.
-pub(super) struct KeyIv {
+pub(crate) struct KeyIv {
     pub(super) key: [__m128i; 2],
     pub(super) iv: [__m128i; 2],
+}
+
+impl KeyIv {
+    /// Takes over what was derived elsewhere.
+    pub(crate) fn from_plain(derived: &AesKeyIv) -> Self {
+        Self {
+            key: load_pair(&derived.key),
+            iv: load_pair(&derived.iv),
+        }
+    }
 }
 
 impl Drop for KeyIv {
@@ -30,7 +41,7 @@ pub(super) fn seal(key: &DirectionPart, text: &mut [[u8; 16]]) -> [u8; 32] {
     let large = hash(key, text);
     let derived = derive(key, msg_key(large));
     let schedule = Schedule::encrypting(derived.key);
-    ige::run::<true>(&schedule, derived.iv, text);
+    ige::run::<true>(&schedule, before_first::<true>(derived.iv), text);
     to_bytes(large)
 }
 
@@ -53,6 +64,31 @@ pub(super) fn hash(key: &DirectionPart, text: &[[u8; 16]]) -> [__m128i; 2] {
         state = state.compress(hashed_block(key, text, i));
     }
     state.digest()
+}
+
+/// Hashes two plaintexts, in the time of one as far as both go.
+#[inline(never)]
+#[target_feature(enable = "sha,avx")]
+pub(super) fn hash_pair(keys: [&DirectionPart; 2], texts: [&[[u8; 16]]; 2]) -> [[__m128i; 2]; 2] {
+    let ([key_a, key_b], [text_a, text_b]) = (keys, texts);
+    let (blocks_a, blocks_b) = (hashed_blocks(text_a), hashed_blocks(text_b));
+    let both = blocks_a.min(blocks_b);
+    let mut states = [State::new(); 2];
+    for i in 0..both {
+        let blocks = [
+            hashed_block(key_a, text_a, i),
+            hashed_block(key_b, text_b, i),
+        ];
+        states = State::compress_pair(states, blocks);
+    }
+    let [mut a, mut b] = states;
+    for i in both..blocks_a {
+        a = a.compress(hashed_block(key_a, text_a, i));
+    }
+    for i in both..blocks_b {
+        b = b.compress(hashed_block(key_b, text_b, i));
+    }
+    [a.digest(), b.digest()]
 }
 
 /// Decrypts, and hashes what came out four blocks behind.
@@ -93,7 +129,7 @@ impl Decryption {
     #[target_feature(enable = "aes,avx")]
     fn new(schedule: &Schedule, iv: [__m128i; 2], text: &[[u8; 16]]) -> Self {
         Self {
-            chain: Chain::new(schedule, iv, load_or_zero(text, 0)),
+            chain: Chain::new(schedule, before_first::<false>(iv), load_or_zero(text, 0)),
             at: 0,
         }
     }
@@ -160,18 +196,26 @@ fn hashed_blocks(text: &[[u8; 16]]) -> usize {
     (KEY_UNITS + text.len()) / 4 + 1
 }
 
-/// One of them. All lengths being multiples of 16, each is four units that are key, text, or padding as a whole.
+/// One of them.
 #[inline]
 #[target_feature(enable = "avx")]
 fn hashed_block(key: &DirectionPart, text: &[[u8; 16]], i: usize) -> Block {
-    let first = 4 * i;
-    if let Some([a, b, c, d]) = first
+    let whole = (4 * i)
         .checked_sub(KEY_UNITS)
-        .and_then(|at| text.get(at..at + 4))
-    {
-        return [load(a), load(b), load(c), load(d)];
+        .and_then(|at| text.get(at..at + 4)?.first_chunk::<4>());
+    match whole {
+        Some(units) => units.map(|unit| load(&unit)),
+        None => edge_block(key, text, i),
     }
-    let mut block: Block = array::from_fn(|unit| match (first + unit).checked_sub(KEY_UNITS) {
+}
+
+/// The first or the last of them. All lengths being multiples of 16, it has four units that are key, text or padding as
+/// a whole.
+#[cold]
+#[inline(never)]
+#[target_feature(enable = "avx")]
+fn edge_block(key: &DirectionPart, text: &[[u8; 16]], i: usize) -> Block {
+    let mut block: Block = array::from_fn(|unit| match (4 * i + unit).checked_sub(KEY_UNITS) {
         None => part(key, 88 + 16 * unit),
         Some(at) if at == text.len() => _mm_set_epi32(0, 0, 0, ONE_BIT),
         Some(at) => load_or_zero(text, at),
@@ -199,7 +243,7 @@ fn load_or_zero(text: &[[u8; 16]], at: usize) -> __m128i {
 
 #[inline]
 #[target_feature(enable = "avx")]
-fn to_bytes([low, high]: [__m128i; 2]) -> [u8; 32] {
+pub(super) fn to_bytes([low, high]: [__m128i; 2]) -> [u8; 32] {
     let mut bytes = [0; 32];
     let (halves, _) = bytes.as_chunks_mut();
     store(&mut halves[0], low);

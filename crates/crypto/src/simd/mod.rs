@@ -1,12 +1,12 @@
 //! Kernels for processors that have instructions for AES and SHA-256, and the choice among them at run time.
 //!
-//! What is here: IGE and the hashing of whole messages, once for each [`Level`]; and [`ifma`], the big numbers of
+//! What is here: IGE and the hashing of whole messages, once for each [`Level`]; and `ifma`, the big numbers of
 //! handshakes, which choose for themselves.
 //! What is not: the plain implementation. It is where it is used, in [`crate::ige`], [`crate::ctr`] and
 //! [`crate::message`]; it runs where nothing here may, and the tests hold every level against it.
 //!
-//! A [`Cpu`] is proof that a level's instructions are there: the one place that makes it has asked the processor.
-//! Calling a kernel takes a proof ([`Aes`], [`AesSha`]), so the calls are sound by construction.
+//! A `Cpu` is proof that a level's instructions are there: the one place that makes it has asked the processor.
+//! Calling a kernel takes a proof (`Aes`, `AesSha`), so the calls are sound by construction.
 //!
 //! No branch and no address depends on a secret; lengths are public. Key schedules are erased after use.
 //! What the compiler leaves in registers, or spills of them, isn't.
@@ -32,18 +32,26 @@ mod aes;
 #[cfg(target_arch = "x86_64")]
 mod ige;
 #[cfg(target_arch = "x86_64")]
+mod lanes;
+#[cfg(target_arch = "x86_64")]
 mod message;
+#[cfg(target_arch = "x86_64")]
+mod register;
 #[cfg(target_arch = "x86_64")]
 mod sha256;
 #[cfg(target_arch = "x86_64")]
 mod x86;
+#[cfg(target_arch = "x86_64")]
+pub(crate) use lanes::Task;
+#[cfg(target_arch = "x86_64")]
+pub(crate) use message::KeyIv;
 #[cfg(target_arch = "x86_64")]
 pub(crate) use x86::{Aes, AesSha};
 
 #[cfg(not(target_arch = "x86_64"))]
 mod elsewhere;
 #[cfg(not(target_arch = "x86_64"))]
-pub(crate) use elsewhere::{Aes, AesSha};
+pub(crate) use elsewhere::{Aes, AesSha, KeyIv, Task};
 
 /// Which instructions are used. Each level has all of those before it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -89,7 +97,7 @@ pub fn force(level: Level) -> Level {
 }
 
 /// Proof that this processor has the instructions of a level.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Cpu {
     level: Level,
 }

@@ -1,16 +1,18 @@
 //! The doors to the kernels: each takes the proof that the processor can run what is behind it.
 
-use super::{Cpu, Level, ige, message};
+use super::lanes::{self, Task};
+use super::message::{self, KeyIv};
+use super::{Cpu, Level, aes, ige};
 use crate::auth_key::DirectionPart;
 
 /// Proof of AES-NI and AVX.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Aes(());
+pub(crate) struct Aes(Level);
 
 impl Aes {
     #[inline]
     pub(super) fn new(cpu: Cpu) -> Option<Self> {
-        (cpu.level() >= Level::AesNi).then_some(Self(()))
+        (cpu.level() >= Level::AesNi).then_some(Self(cpu.level()))
     }
 
     pub(crate) fn ige_encrypt(self, key: &[u8; 32], iv: &[u8; 32], text: &mut [[u8; 16]]) {
@@ -21,6 +23,18 @@ impl Aes {
     pub(crate) fn ige_decrypt(self, key: &[u8; 32], iv: &[u8; 32], text: &mut [[u8; 16]]) {
         // SAFETY: `self` proves AES-NI and AVX.
         unsafe { ige::decrypt(key, iv, text) }
+    }
+
+    /// Encrypts all tasks, which should come longest first.
+    pub(crate) fn encrypt_all<'a>(self, tasks: &mut dyn Iterator<Item = Task<'a>>) {
+        // SAFETY: `self` proves the level.
+        unsafe { lanes::run::<true>(self.0, tasks) }
+    }
+
+    /// Decrypts all tasks, which should come longest first.
+    pub(crate) fn decrypt_all<'a>(self, tasks: &mut dyn Iterator<Item = Task<'a>>) {
+        // SAFETY: `self` proves the level.
+        unsafe { lanes::run::<false>(self.0, tasks) }
     }
 }
 
@@ -49,5 +63,21 @@ impl AesSha {
     ) -> [u8; 32] {
         // SAFETY: `self` proves AES-NI, AVX and SHA-NI.
         unsafe { message::open(key, msg_key, text) }
+    }
+
+    /// Returns `msg_key_large` of two plaintexts.
+    pub(crate) fn hash_pair(
+        self,
+        keys: [&DirectionPart; 2],
+        texts: [&[[u8; 16]]; 2],
+    ) -> [[u8; 32]; 2] {
+        // SAFETY: `self` proves AVX and SHA-NI.
+        unsafe { message::hash_pair(keys, texts).map(|hash| message::to_bytes(hash)) }
+    }
+
+    /// Derives the key and vector of a message.
+    pub(crate) fn derive(self, key: &DirectionPart, msg_key: &[u8; 16]) -> KeyIv {
+        // SAFETY: `self` proves AVX and SHA-NI.
+        unsafe { message::derive(key, aes::load(msg_key)) }
     }
 }

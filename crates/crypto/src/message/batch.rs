@@ -1,0 +1,170 @@
+//! Many envelopes at once.
+//!
+//! One message waits for itself, many fill the processor: hashes go in pairs, AES in lanes. A lane takes the next message
+//! when it has done one, so messages go longest first. Beside one that is longer than some others together there is nothing
+//! to gain: it goes alone.
+
+use core::cmp::Reverse;
+use core::mem;
+
+use super::{
+    Direction, Job, LengthError, MessageHash, Parts, Undecryptable, address, check, derive,
+    message_hash, open_on, seal_on, split,
+};
+use crate::AuthKey;
+use crate::simd::{Cpu, KeyIv, Task};
+
+/// As [`super::seal_batch`], on a processor of choice.
+pub(super) fn seal(cpu: Cpu, jobs: &mut [Job<'_>]) -> Result<(), LengthError> {
+    let mut queue = Vec::with_capacity(jobs.len());
+    for (index, job) in jobs.iter_mut().enumerate() {
+        queue.push(Message::new(index, job).ok_or(LengthError)?);
+    }
+    for_each_group(&mut queue, |group| {
+        if let ([_, _, ..], Some(aes)) = (&*group, cpu.aes()) {
+            for_each_hash(cpu, group, |message, hash| {
+                address(message.key, &mut message.parts, &hash);
+            });
+            aes.encrypt_all(&mut tasks(cpu, group));
+        } else {
+            for message in group {
+                seal_on(cpu, message.key, message.dir, &mut message.parts);
+            }
+        }
+    });
+    Ok(())
+}
+
+/// As [`super::open_batch`], on a processor of choice.
+pub(super) fn open(
+    cpu: Cpu,
+    jobs: &mut [Job<'_>],
+    out: &mut Vec<Result<MessageHash, Undecryptable>>,
+) {
+    let first = out.len();
+    out.resize(first + jobs.len(), Err(Undecryptable));
+    let results = out.get_mut(first..).unwrap_or_default();
+    let mut queue = Vec::with_capacity(jobs.len());
+    queue.extend(
+        jobs.iter_mut()
+            .enumerate()
+            .filter_map(|(index, job)| Message::new(index, job)),
+    );
+    for_each_group(&mut queue, |group| {
+        if let ([_, _, ..], Some(aes)) = (&*group, cpu.aes()) {
+            aes.decrypt_all(&mut tasks(cpu, group));
+            for_each_hash(cpu, group, |message, hash| {
+                let opened = check(message.key, &mut message.parts, hash);
+                report(results, message.index, opened);
+            });
+        } else {
+            for message in group {
+                let opened = open_on(cpu, message.key, message.dir, &mut message.parts);
+                report(results, message.index, opened);
+            }
+        }
+    });
+}
+
+/// One envelope on its way.
+struct Message<'a> {
+    /// Its place among the jobs.
+    index: usize,
+    key: &'a AuthKey,
+    dir: Direction,
+    parts: Parts<'a>,
+}
+
+impl<'a> Message<'a> {
+    fn new(index: usize, job: &'a mut Job<'_>) -> Option<Self> {
+        let (key, dir) = (job.key, job.dir);
+        let parts = split(job.envelope)?;
+        Some(Self {
+            index,
+            key,
+            dir,
+            parts,
+        })
+    }
+}
+
+/// Cuts the queue, longest first, into groups that are worked off together.
+fn for_each_group(queue: &mut [Message<'_>], mut work: impl FnMut(&mut [Message<'_>])) {
+    queue.sort_unstable_by_key(|message| Reverse(message.parts.text.len()));
+    let mut rest = queue;
+    while !rest.is_empty() {
+        let group = group_len(rest);
+        let (group, later) = mem::take(&mut rest).split_at_mut(group);
+        work(group);
+        rest = later;
+    }
+}
+
+/// How many of the queue go next, all at once.
+fn group_len(queue: &[Message<'_>]) -> usize {
+    let blocks = |message: &Message<'_>| message.parts.text.len();
+    let longest = queue.first().map_or(0, blocks);
+    let together = if longest > LARGE_BLOCKS {
+        LARGE_TOGETHER_MAX
+    } else {
+        usize::MAX
+    };
+    let all = queue.iter().take(together).map(blocks).sum::<usize>();
+    if all < PAYS_FROM * longest {
+        1
+    } else {
+        queue.len().min(together)
+    }
+}
+
+/// Hashes all plaintexts of a group, two at a time where that is as fast as one.
+fn for_each_hash(
+    cpu: Cpu,
+    group: &mut [Message<'_>],
+    mut done: impl FnMut(&mut Message<'_>, MessageHash),
+) {
+    for pair in group.chunks_mut(2) {
+        match (pair, cpu.aes_sha()) {
+            ([a, b], Some(kernels)) => {
+                let keys = [a.key.part(a.dir), b.key.part(b.dir)];
+                let [of_a, of_b] = kernels.hash_pair(keys, [a.parts.text, b.parts.text]);
+                done(a, MessageHash { large: of_a });
+                done(b, MessageHash { large: of_b });
+            }
+            (messages, _) => {
+                for message in messages {
+                    let hash = message_hash(message.key.part(message.dir), message.parts.text);
+                    done(message, hash);
+                }
+            }
+        }
+    }
+}
+
+/// What there is to encrypt or decrypt once each `msg_key` is in its place.
+fn tasks<'a>(cpu: Cpu, group: &'a mut [Message<'_>]) -> impl Iterator<Item = Task<'a>> {
+    group.iter_mut().map(move |message| {
+        let Parts { msg_key, text, .. } = &mut message.parts;
+        let part = message.key.part(message.dir);
+        let derived = match cpu.aes_sha() {
+            Some(kernels) => kernels.derive(part, msg_key),
+            None => KeyIv::from_plain(&derive(part, msg_key)),
+        };
+        Task { derived, text }
+    })
+}
+
+fn report<T>(results: &mut [T], index: usize, result: T) {
+    if let Some(place) = results.get_mut(index) {
+        *place = result;
+    }
+}
+
+/// From how many times the longest on a group is worked off in lanes.
+const PAYS_FROM: usize = 3;
+
+/// Messages with more blocks than this, 64 KiB, don't fit into a core's cache sixteen at a time.
+const LARGE_BLOCKS: usize = 4096;
+
+/// How many of those go together.
+const LARGE_TOGETHER_MAX: usize = 8;
