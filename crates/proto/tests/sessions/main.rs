@@ -5,6 +5,7 @@
 
 mod apart;
 mod calls;
+mod client;
 mod envelopes;
 mod faults;
 mod limits;

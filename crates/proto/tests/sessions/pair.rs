@@ -37,6 +37,8 @@ pub(crate) struct Pair {
     pub(crate) held: Vec<(CallId, Call)>,
     pub(crate) holds: bool,
     pub(crate) client_rules: ClientRules,
+    /// How often each kind of message came to the client.
+    pub(crate) heard: BTreeMap<u32, u32>,
 }
 
 impl Pair {
@@ -59,6 +61,7 @@ impl Pair {
             held: Vec::new(),
             holds: false,
             client_rules: ClientRules::default(),
+            heard: BTreeMap::new(),
         }
     }
 
@@ -170,6 +173,9 @@ impl Pair {
 
     pub(crate) fn client_receives(&mut self, mut frame: Vec<u8>) {
         let opened = envelope::open::<Client>(&key(), &mut frame).unwrap();
+        for kind in kinds(opened.message.body) {
+            *self.heard.entry(kind).or_default() += 1;
+        }
         let now = self.client_now();
         let mut cx = Cx {
             now,
@@ -258,6 +264,19 @@ impl Pair {
     }
 }
 
+/// The kinds of the messages in a body.
+fn kinds(body: &[u8]) -> Vec<u32> {
+    use heliogram_tl::{Deserialize, mtproto as tl, peek_id};
+    match tl::MsgContainer::from_bytes(body) {
+        Ok(container) => container
+            .messages
+            .iter()
+            .filter_map(|it| peek_id(it.body))
+            .collect(),
+        Err(_) => peek_id(body).into_iter().collect(),
+    }
+}
+
 /// What every message of a client must keep to.
 #[derive(Default)]
 pub(crate) struct ClientRules {
@@ -265,7 +284,7 @@ pub(crate) struct ClientRules {
 }
 
 impl ClientRules {
-    fn check(&mut self, header: &Header, body: &[u8]) {
+    pub(crate) fn check(&mut self, header: &Header, body: &[u8]) {
         use heliogram_tl::{Deserialize, mtproto as tl, peek_id};
         let seen = self.sessions.entry(header.session_id).or_default();
         let mut inner = Vec::new();

@@ -7,7 +7,7 @@ use heliogram_proto::session::client::Event;
 use heliogram_proto::side::{Client, Server};
 
 use crate::pair::Pair;
-use crate::support::{World, key};
+use crate::support::{FIRST_SALT, World, key};
 
 #[test]
 fn calls_are_answered_each_with_its_own_answer() {
@@ -68,6 +68,20 @@ fn salts_rotate_under_a_client_that_calls_for_a_day() {
     }
     assert_eq!(pair.answers().len(), 24 * 4);
     assert!(pair.executed.values().all(|&times| times == 1));
+}
+
+#[test]
+fn a_client_that_calls_now_and_then_fetches_its_salts_ahead_and_none_is_refused() {
+    use heliogram_tl::mtproto as tl;
+    let mut pair = Pair::new();
+    for token in 0..6 * 60 {
+        pair.call(token);
+        pair.settle();
+        pair.world.pass_s(61);
+    }
+    assert_eq!(pair.heard.get(&tl::BadServerSalt::ID), None);
+    assert!(pair.heard[&tl::FutureSalts::ID] < 6 * 60 / 10);
+    assert_ne!(pair.client.salt(), FIRST_SALT);
 }
 
 #[test]
