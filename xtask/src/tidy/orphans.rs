@@ -30,8 +30,12 @@ pub(super) fn check(files: &[File<'_>]) -> Vec<String> {
 /// Returns the module that a file holds; nothing for the root of a crate.
 fn module_name(path: &Path) -> Option<String> {
     let stem = path.file_stem()?.to_str()?;
+    let is_program = path
+        .parent()
+        .is_some_and(|folder| folder.ends_with("src/bin"));
     match stem {
         "lib" | "main" => None,
+        _ if is_program => None,
         "mod" => Some(path.parent()?.file_name()?.to_str()?.to_owned()),
         _ => Some(stem.to_owned()),
     }
@@ -81,6 +85,7 @@ mod tests {
             ("c/src/a/d/mod.rs", ""),
             ("c/src/gen.rs", ""),
             ("c/src/lost.rs", ""),
+            ("c/src/bin/program.rs", ""),
             ("c/tests/t.rs", ""),
         ];
         let files = files.map(|(path, text)| File {
