@@ -21,7 +21,26 @@ pub(super) fn check(file: &File<'_>) -> Vec<String> {
         findings.extend(long_functions(file, text));
     }
     findings.extend(untracked_notes(file, text));
+    findings.extend(unsafe_outside_its_rooms(file, text));
     findings
+}
+
+/// Finds files that ask for `unsafe`, other than those of the two modules that may.
+fn unsafe_outside_its_rooms(file: &File<'_>, text: &str) -> Option<String> {
+    let is_room = ROOMS_OF_UNSAFE
+        .iter()
+        .any(|room| file.path.starts_with(room));
+    let asks = || {
+        text.lines()
+            .any(|line| line.trim_start().starts_with("unsafe_code"))
+    };
+    let asks = file.has_extension("rs") && !is_room && asks();
+    asks.then(|| {
+        format!(
+            "{}: unsafe code belongs to {ROOMS_OF_UNSAFE:?}",
+            file.path.display()
+        )
+    })
 }
 
 /// Finds what is worth a thought.
@@ -138,6 +157,9 @@ const FILE_LINES_WORTH_A_THOUGHT: usize = 600;
 const FILE_LINES_MAX: usize = 1000;
 const FUNCTION_LINES_MAX: usize = 80;
 
+/// `bench/` is no part of the product, and calls those that we are measured beside.
+const ROOMS_OF_UNSAFE: [&str; 3] = ["crates/crypto/src/bn.rs", "crates/crypto/src/simd", "bench"];
+
 // In two parts, so that this file does not find itself.
 const NOTES: [&str; 2] = [concat!("TO", "DO"), concat!("FIX", "ME")];
 const STUBS: [&str; 2] = [concat!("to", "do!("), concat!("unimple", "mented!(")];
@@ -221,6 +243,21 @@ mod tests {
             check_text("a.md", &format!("MA{note}S is a word\n")),
             Vec::<String>::new()
         );
+    }
+
+    #[test]
+    fn unsafe_code_outside_its_two_modules_is_caught() {
+        let code = "#![expect(\n    unsafe_code,\n    reason = \"fast\"\n)]\n";
+        assert_eq!(
+            check_text("crates/crypto/src/simd/aes.rs", code),
+            Vec::<String>::new()
+        );
+        assert_eq!(
+            check_text("crates/crypto/src/bn.rs", code),
+            Vec::<String>::new()
+        );
+        assert_eq!(check_text("crates/crypto/src/simd.rs", code).len(), 1);
+        assert_eq!(check_text("crates/proto/src/bn.rs", code).len(), 1);
     }
 
     #[test]
