@@ -5,6 +5,7 @@
 
 mod bench;
 mod ci;
+mod constant_time;
 mod r#gen;
 mod metadata;
 mod process;
@@ -40,6 +41,9 @@ fn dispatch(words: &[&str]) -> Result<()> {
         ["test"] => test::run(),
         ["bench"] => bench::run(false),
         ["bench", "--write"] => bench::run(true),
+        ["bench", "--check"] => bench::check(),
+        ["bench", "--record"] => bench::record(),
+        ["constant-time"] => constant_time::run(),
         ["ci"] => ci::run(),
         _ => bail!(
             "'{}' is not a command here; `cargo xtask --help` lists them",
@@ -72,6 +76,14 @@ usage: cargo xtask <command>
                 Measures our cryptography beside its peers, in one run, and compares the
                 ratios with the targets; --write puts the table into docs/benchmarks.md.
                 Builds bench/ first, which takes minutes; wants a quiet machine.
+
+  bench --check Counts the instructions of sealing and opening with callgrind and compares
+                them with bench/instructions.txt; bench --record writes that file.
+                Needs valgrind, bears any noise, and says which level was measured.
+
+  constant-time Watches whether time or branches depend on secrets: statistics of times at
+                every level of this processor, then memcheck with poisoned secrets at the
+                levels that valgrind decodes. Takes some minutes; the first part wants quiet.
 
 Before you commit: git config core.hooksPath .githooks
 ";

@@ -4,6 +4,7 @@
 //! is built twice, as one ships it and for this very processor, since the peers profit from the latter. Ours is built
 //! once: it finds out at run time what the processor has.
 
+mod counts;
 mod probe;
 mod table;
 mod targets;
@@ -13,7 +14,9 @@ use std::process::Command;
 use anyhow::{Context as _, Result, bail};
 
 use crate::process;
-use probe::{Build, Probe};
+pub(crate) use counts::{check, record};
+use probe::Probe;
+pub(crate) use probe::{Build, build_program};
 use table::{Asked, Figures};
 
 /// Measures everything, prints it, and with `write` puts it into the document.

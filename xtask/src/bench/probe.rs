@@ -11,7 +11,7 @@ use crate::process;
 
 /// For which processor the program is compiled.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) enum Build {
+pub(crate) enum Build {
     /// Any of its family, as one ships it.
     Default,
     /// This very one: `-C target-cpu=native`.
@@ -79,7 +79,7 @@ impl Drop for Probe {
 /// # Errors
 ///
 /// When cargo fails.
-pub(super) fn build_program(name: &str, build: Build) -> Result<PathBuf> {
+pub(crate) fn build_program(name: &str, build: Build) -> Result<PathBuf> {
     let target_dir = Metadata::load()?.target_dir.join(match build {
         Build::Default => "bench/default",
         Build::Native => "bench/native",
