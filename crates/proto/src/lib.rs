@@ -26,3 +26,4 @@ pub mod port;
 pub mod session;
 pub mod side;
 pub mod transport;
+pub mod updates;

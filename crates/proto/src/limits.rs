@@ -307,3 +307,20 @@ pub const TEMP_KEY_LIFE_S_MAX: u32 = 86_400;
 ///
 /// A client may have a key for each of its main and media connections, and renews each before it ends.
 pub const TEMP_KEYS_PER_KEY_MAX: usize = 64;
+
+// ---- updates: a client's bookkeeping ----
+
+/// Milliseconds for which a client waits for an update that is missing before it asks for the difference.
+pub const GAP_WAIT_MS: u64 = 500;
+
+/// Updates of one sequence that wait for one that is missing; one more and the difference is asked for at once.
+pub const POSTPONED_UPDATES_MAX: usize = 1000;
+
+/// Seconds without any update after which the difference is asked for.
+pub const UPDATES_IDLE_S: u64 = 900;
+
+/// Seconds after which a request for a difference that has failed is made again.
+pub const DIFFERENCE_RETRY_S: u64 = 5;
+
+/// Channels whose updates are kept in order; those of one more are delivered as they come.
+pub const CHANNELS_MAX: usize = 65_536;
