@@ -122,6 +122,9 @@ pub const INVOKE_AFTER_WAIT_MS: u64 = 500;
 /// Failed calls that a session remembers, so that what was to come after them fails as well.
 pub const FAILED_CALLS_MAX: usize = 128;
 
+/// Bytes of a frame that a call which waits for its answer may hold beyond twice its own.
+pub const PINNED_BYTES_MAX: usize = 4096;
+
 /// Bytes that all packed objects of one frame may unpack to.
 pub const UNPACKED_BYTES_MAX: usize = 16 << 20;
 
@@ -140,8 +143,13 @@ pub const RECEIVED_ID_AGE_S: u64 = MSG_AGE_S_MAX + MSG_SKEW_S_MAX;
 /// Messages that a session keeps until they are acknowledged.
 pub const UNACKED_MESSAGES_MAX: usize = 1000;
 
-/// Bytes that a session keeps until they are acknowledged; the newest message is kept whatever its size.
-pub const UNACKED_BYTES_MAX: usize = 1 << 20;
+/// Bytes that a session keeps until they are acknowledged; the newest message is kept whatever its size. Eight parts of
+/// a file, of the largest size in use, may be on their way when a connection breaks.
+pub const UNACKED_BYTES_MAX: usize = 8 << 20;
+
+/// Bytes up to which a message is sent again unasked; a larger one is announced. Source: about 1 KiB in
+/// <https://core.telegram.org/mtproto/service_messages_about_messages#extended-voluntary-communication-of-status-of-one-message>.
+pub const WHOLE_BYTES_MAX: usize = 1024;
 
 /// Seconds for which a message is kept until it is acknowledged.
 pub const UNACKED_AGE_S_MAX: u64 = 600;
@@ -204,6 +212,9 @@ pub const PUSHES_UNACKED_BYTES_MAX: usize = 512 << 10;
 /// Targets of one push.
 pub const PUSH_TARGETS_MAX: usize = 65_536;
 
+/// Messages of one identity that were refused because their time had not come, and are remembered one by one.
+pub const REFUSED_EARLY_MAX: usize = 64;
+
 /// Sessions of one identity; the one used longest ago makes room.
 pub const SESSIONS_PER_IDENTITY_MAX: usize = 100;
 
@@ -225,8 +236,14 @@ pub const SESSIONS_PER_LINK_MAX: usize = 100;
 /// Layers of the API that are believed: far above any that exists.
 pub const LAYER_MAX: i32 = 1000;
 
-/// Bytes of one string of `initConnection` that are kept.
+/// Bytes of one string of `initConnection`, or of a connection's id, that are kept.
 pub const CLIENT_INFO_BYTES_MAX: usize = 256;
+
+/// Bytes of the parameters of `initConnection`; larger ones are left out.
+pub const CLIENT_PARAMS_BYTES_MAX: usize = 4096;
+
+/// Bytes of a token by which an application proves what it is; a call with a larger one is refused.
+pub const PROOF_BYTES_MAX: usize = 16 << 10;
 
 /// Refusals in a row after which a client gives up on its session.
 pub const REFUSALS_IN_A_ROW_MAX: u8 = 5;

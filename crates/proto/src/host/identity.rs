@@ -4,6 +4,7 @@ use core::time::Duration;
 use std::sync::Arc;
 
 use crate::cx::{Cx, Mono, Now};
+use crate::host::refused::RefusedEarly;
 use crate::ids::{AuthKeyId, LinkId, MsgId, Salt, SessionId};
 use crate::limits::{ENDED_SESSIONS_MAX, LINKS_PER_SESSION_MAX, RECEIVED_ID_AGE_S, SESSION_TIDY_S};
 use crate::port::{ClientInfo, FromHost};
@@ -21,6 +22,8 @@ pub(super) struct Owned {
     /// Few, so a search from the front is fastest.
     sessions: Vec<Entry>,
     ended: Vec<Ended>,
+    /// Few clients have a clock that is wrong.
+    pub(super) refused: Option<Box<RefusedEarly>>,
 }
 
 /// Who has logged in with a key.
@@ -80,6 +83,7 @@ impl Owned {
             user: User::Unknown,
             sessions: Vec::new(),
             ended: Vec::new(),
+            refused: None,
         }
     }
 
@@ -163,12 +167,17 @@ impl Owned {
     /// Tells whether nothing needs to be remembered.
     pub(super) fn is_over(&mut self, now: Mono) -> bool {
         self.ended.retain(|it| it.until > now);
-        self.sessions.is_empty() && self.ended.is_empty()
+        let refused = self.refused.as_mut();
+        if refused.is_some_and(|it| it.is_over(now)) {
+            self.refused = None;
+        }
+        self.sessions.is_empty() && self.ended.is_empty() && self.refused.is_none()
     }
 
-    /// Returns when the last ended session may be forgotten.
+    /// Returns when all that is not a session may be forgotten.
     pub(super) fn over_at(&self) -> Option<Mono> {
-        self.ended.iter().map(|it| it.until).max()
+        let ended = self.ended.iter().map(|it| it.until).max();
+        ended.max(self.refused.as_ref().and_then(|it| it.over_at()))
     }
 }
 

@@ -20,6 +20,7 @@ mod identity;
 mod link;
 mod prepare;
 mod pushes;
+mod refused;
 mod sessions;
 mod timers;
 

@@ -10,6 +10,7 @@ use crate::host::calls::Origin;
 use crate::host::identity::{Entry, NO_FLOOR, Owned};
 use crate::host::link::{Link, Refusal};
 use crate::host::prepare::PreparedFrame;
+use crate::host::refused::dies_of_its_salt;
 use crate::host::timers::{Timer, Timers};
 use crate::host::{CallId, Effect, Host};
 use crate::ids::{Identity, LinkId, SessionId};
@@ -113,6 +114,11 @@ impl Host {
         if !salts.accept(header.salt, key, source, now_s) {
             return Err(BadMsg::Salt);
         }
+        let owned = self.identities.get(&identity);
+        let refused = owned.and_then(|it| it.refused.as_ref());
+        if refused.is_some_and(|it| it.contains(session_id, header.msg_id)) {
+            return Err(BadMsg::IdForgotten);
+        }
         if !has_session && header.msg_id <= floor {
             return Err(BadMsg::IdForgotten);
         }
@@ -133,6 +139,7 @@ impl Host {
     ) {
         let identity = key.identity();
         let session_id = header.session_id;
+        self.remember_refused(error, identity, header, cx);
         let owned = self.identities.get_mut(&identity);
         let salt = match &owned {
             Some(owned) => owned.salts.current(),
@@ -153,6 +160,34 @@ impl Host {
         };
         self.links.entry(link).or_default().refuse(refusal);
         self.make_ready(link, cx);
+    }
+
+    /// Sees to it that a message whose time had not come does not run when it comes.
+    fn remember_refused(
+        &mut self,
+        error: BadMsg,
+        identity: Identity,
+        header: &Header,
+        cx: &Cx<'_, Effect>,
+    ) {
+        let (source, now) = (&self.source, cx.now);
+        let salts = Salts::new(identity, source, now.unix.seconds());
+        let is_early = error == BadMsg::IdTooHigh
+            || (error == BadMsg::Salt && salts.is_coming(header.salt, source, now.unix.seconds()));
+        if !is_early || dies_of_its_salt(header.msg_id, now) {
+            return;
+        }
+        let is_new = !self.identities.contains_key(&identity);
+        let owned = self
+            .identities
+            .entry(identity)
+            .or_insert_with(|| Box::new(Owned::new(salts)));
+        let refused = owned.refused.get_or_insert_default();
+        refused.insert(header.session_id, header.msg_id, now);
+        if is_new {
+            let at = owned.over_at().unwrap_or(now.mono);
+            self.timers.arm_by(Timer::Identity(identity), &mut None, at);
+        }
     }
 
     /// Makes a session if it is not there. The one used longest ago makes room.

@@ -10,7 +10,9 @@
 use heliogram_crypto::{SecretBytes, hash};
 
 use crate::ids::{Identity, Salt, Term};
-use crate::limits::{FUTURE_SALTS_MAX, FUTURE_SALTS_MIN, SALT_EARLY_S, SALT_SLOT_S};
+use crate::limits::{
+    FUTURE_SALTS_MAX, FUTURE_SALTS_MIN, RECEIVED_ID_AGE_S, SALT_EARLY_S, SALT_SLOT_S,
+};
 use crate::port::KeyFacts;
 
 /// Makes the salts of all identities that a host owns.
@@ -93,6 +95,13 @@ impl Salts {
             || (now_s % SALT_SLOT_S >= SALT_SLOT_S - SALT_EARLY_S
                 && salt == source.derive(self.identity, self.slot.wrapping_add(1)))
             || is_first(salt, key, source.term, self.slot)
+    }
+
+    /// Tells whether a salt that is not good yet will be while a message of this moment could come again.
+    pub(crate) fn is_coming(&self, salt: Salt, source: &SaltSource, now_s: u64) -> bool {
+        let left_s = SALT_SLOT_S - now_s % SALT_SLOT_S;
+        left_s <= SALT_EARLY_S + RECEIVED_ID_AGE_S
+            && salt == source.derive(self.identity, self.slot.wrapping_add(1))
     }
 
     /// Returns `(valid since, valid until, salt)` of the current slot and those that follow.

@@ -319,6 +319,104 @@ fn a_refusal_goes_to_the_link_that_brought_the_message_and_makes_no_session() {
     assert_eq!(refusal(&world.drain(LinkId(77))).1, 16);
 }
 
+#[test]
+fn a_message_that_was_refused_with_17_does_not_run_when_its_time_comes() {
+    let mut world = World::new();
+    let early = world.frame(client_id_at(START_S + 100), SeqNo(1), METHOD.to_vec());
+    world.submit(early.clone());
+    assert_eq!(refusal(&world.received()).1, 17);
+    world.pass_s(90);
+    let mut captured = early.clone();
+    captured.link = LinkId(66);
+    world.submit(captured.clone());
+    assert_eq!(refusal(&world.drain(LinkId(66))), (early.msg_id, 20));
+    captured.session_id.0 += 1;
+    world.submit(captured);
+    assert_eq!(world.calls.len(), 1, "another session's is another message");
+    world.pass_s(1000);
+    world.submit(early);
+    assert_eq!(refusal(&world.received()).1, 16, "too old by itself");
+}
+
+#[test]
+fn a_message_that_was_refused_for_a_salt_to_come_does_not_run_when_that_comes() {
+    let mut world = World::new();
+    world.send(false, &tl::GetFutureSalts { num: 2 });
+    let sent = world.answers();
+    let next = Salt(
+        sent[0]
+            .read::<tl::FutureSalts<'_>>()
+            .salts
+            .iter()
+            .nth(1)
+            .unwrap()
+            .0
+            .salt,
+    );
+    // The next slot begins at START_S + 1000, its salt is good from a minute before.
+    for (at_s, is_early) in [(800, true), (945, false)] {
+        world.pass_s(at_s - (world.now.unix.seconds() - START_S));
+        let id = world.client_id();
+        let mut early = world.frame(id, SeqNo(1), METHOD.to_vec());
+        early.session_id.0 += 1;
+        early.salt = next;
+        world.submit(early.clone());
+        assert_eq!(world.calls.len(), usize::from(!is_early));
+        world.drain(LINK);
+        world.pass_s(140);
+        early.link = LinkId(66);
+        world.submit(early);
+        let sent = world.drain(LinkId(66));
+        if is_early {
+            assert_eq!(refusal(&sent), (id, 20));
+        }
+        assert_eq!(world.calls.len(), usize::from(!is_early));
+    }
+}
+
+#[test]
+fn more_early_messages_than_are_remembered_leave_no_gap_for_a_captured_one() {
+    let mut world = World::new();
+    let mut captured = Vec::new();
+    for at in 0..100 {
+        let id = MsgId(client_id_at(START_S + 40 + at).0);
+        let mut frame = world.frame(id, SeqNo(1), METHOD.to_vec());
+        frame.session_id.0 += i64::try_from(at % 3).unwrap();
+        world.submit(frame.clone());
+        captured.push(frame);
+    }
+    world.received();
+    world.pass_s(140);
+    for frame in captured {
+        world.submit(frame);
+    }
+    assert!(world.calls.is_empty());
+    let sent = world.received();
+    assert!(
+        sent.iter()
+            .all(|it| refusal(std::slice::from_ref(it)).1 == 20)
+    );
+    assert_eq!(sent.len(), 100);
+    world.next_seqno = 0;
+    world.send_bytes(true, METHOD.to_vec());
+    assert_eq!(world.calls.len(), 1, "a message of this moment runs");
+}
+
+#[test]
+fn an_early_message_is_remembered_until_it_is_too_old_and_not_if_it_dies_of_its_salt() {
+    let last_salt_s = 66 * 1800;
+    for (ahead_s, remembered) in [(31, true), (last_salt_s, true), (last_salt_s + 1, false)] {
+        let mut world = World::new();
+        world.submit(world.frame(client_id_at(START_S + ahead_s), SeqNo(1), METHOD.to_vec()));
+        assert_eq!(refusal(&world.received()).1, 17);
+        assert_eq!(world.host.next_deadline().is_some(), remembered);
+        world.pass_s(ahead_s + 300);
+        assert_eq!(world.host.next_deadline().is_some(), remembered);
+        world.pass_s(1);
+        assert_eq!(world.host.next_deadline(), None);
+    }
+}
+
 fn code_of(id: MsgId) -> Option<i32> {
     let mut world = World::new();
     world.submit(world.frame(id, SeqNo(0), ping(1)));
