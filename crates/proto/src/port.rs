@@ -197,6 +197,51 @@ pub struct ClientInfo {
     pub lang_pack: String,
     /// Language of the application.
     pub lang_code: String,
+    /// Address and port of the MTProxy in between, if the client named one.
+    pub proxy: Option<(String, i32)>,
+    /// Parameters of the application: one boxed `JSONValue`, if the client sent any.
+    pub params: Option<Box<[u8]>>,
+}
+
+/// What the wrappers of a call ask of the backend.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Scope {
+    /// `invokeWithMessagesRange`: the lowest and the highest message id to look at.
+    pub messages: Option<(i32, i32)>,
+    /// `invokeWithTakeout`: the export of data that the call is a part of.
+    pub takeout_id: Option<i64>,
+    /// `invokeWithBusinessConnection`: the connection on whose behalf a bot calls.
+    pub business_connection: Option<String>,
+    /// By what the application proves what it is.
+    pub proof: Option<Proof>,
+}
+
+/// By what an application proves what it is, asked for by an `rpc_error` 403 before.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[expect(
+    clippy::exhaustive_enums,
+    reason = "a new proof must break every backend's driver at compile time"
+)]
+pub enum Proof {
+    /// `invokeWithGooglePlayIntegrity`.
+    PlayIntegrity {
+        /// The number that the error named.
+        nonce: Box<[u8]>,
+        /// What the Play Integrity service said.
+        token: Box<[u8]>,
+    },
+    /// `invokeWithApnsSecret`.
+    Apns {
+        /// The number that the error named.
+        nonce: Box<[u8]>,
+        /// What came by a push notification.
+        secret: Box<[u8]>,
+    },
+    /// `invokeWithReCaptcha`.
+    ReCaptcha {
+        /// What the reCAPTCHA service said.
+        token: Box<[u8]>,
+    },
 }
 
 /// A call of an API method, handed to a backend at most once while the session's host lives.
@@ -220,6 +265,8 @@ pub struct Call {
     pub peer: SocketAddr,
     /// The call came within `invokeWithoutUpdates`.
     pub without_updates: bool,
+    /// What its other wrappers ask, if it has any.
+    pub scope: Option<Box<Scope>>,
     /// The innermost method: one boxed TL object, unpacked.
     pub body: Bytes,
 }

@@ -124,6 +124,7 @@ impl Host {
             client,
             peer,
             without_updates: request.without_updates,
+            scope: request.scope,
             body: request.query,
         };
         if let Some(call) = session.order(call, request.after, cx.now.mono) {

@@ -4,11 +4,14 @@
 //! Source: <https://core.telegram.org/api/invoking>.
 
 use bytes::{Buf, Bytes};
-use heliogram_tl::{Deserialize, Error, Reader, api, peek_id};
+use heliogram_tl::{Deserialize, Error, Reader, Serialize, api, peek_id};
 
 use crate::ids::MsgId;
-use crate::limits::{CLIENT_INFO_BYTES_MAX, INVOKE_AFTER_IDS_MAX, LAYER_MAX, WRAPPERS_MAX};
-use crate::port::ClientInfo;
+use crate::limits::{
+    CLIENT_INFO_BYTES_MAX, CLIENT_PARAMS_BYTES_MAX, INVOKE_AFTER_IDS_MAX, LAYER_MAX,
+    PROOF_BYTES_MAX, WRAPPERS_MAX,
+};
+use crate::port::{ClientInfo, Proof, Scope};
 use crate::session::incoming::{CONTAINER, PACKED, unpack};
 
 /// A call without its wrappers.
@@ -24,6 +27,8 @@ pub(crate) struct Request {
     pub(crate) after: Vec<MsgId>,
     /// `invokeWithoutUpdates` was there.
     pub(crate) without_updates: bool,
+    /// What the wrappers say that are for the backend.
+    pub(crate) scope: Option<Box<Scope>>,
 }
 
 /// Takes off all wrappers. `budget` is what packed objects may still unpack to.
@@ -72,7 +77,10 @@ impl Request {
                 }
                 Wrapper::Layer(_) => return Err("CONNECTION_LAYER_INVALID"),
                 Wrapper::WithoutUpdates => self.without_updates = true,
-                Wrapper::Transparent => {}
+                Wrapper::Messages(range) => self.scope().messages = Some(range),
+                Wrapper::Takeout(id) => self.scope().takeout_id = Some(id),
+                Wrapper::Business(id) => self.scope().business_connection = Some(id),
+                Wrapper::Proof(proof) => self.scope().proof = Some(proof),
             }
             left
         };
@@ -82,6 +90,10 @@ impl Request {
         self.query.advance(self.query.len() - left);
         Ok(())
     }
+
+    fn scope(&mut self) -> &mut Scope {
+        self.scope.get_or_insert_default()
+    }
 }
 
 /// What a wrapper says of its query.
@@ -90,8 +102,10 @@ enum Wrapper {
     Client(Box<ClientInfo>),
     Layer(i32),
     WithoutUpdates,
-    /// Nothing that this layer acts upon.
-    Transparent,
+    Messages((i32, i32)),
+    Takeout(i64),
+    Business(String),
+    Proof(Proof),
 }
 
 impl Wrapper {
@@ -119,30 +133,45 @@ impl Wrapper {
                 api::InvokeWithoutUpdates::read(r)?.query,
                 Self::WithoutUpdates,
             ),
-            api::InvokeWithMessagesRange::ID => (
-                api::InvokeWithMessagesRange::read(r)?.query,
-                Self::Transparent,
-            ),
-            api::InvokeWithTakeout::ID => {
-                (api::InvokeWithTakeout::read(r)?.query, Self::Transparent)
+            api::InvokeWithMessagesRange::ID => {
+                let it = api::InvokeWithMessagesRange::read(r)?;
+                let range = (it.range.min_id, it.range.max_id);
+                (it.query, Self::Messages(range))
             }
-            api::InvokeWithBusinessConnection::ID => (
-                api::InvokeWithBusinessConnection::read(r)?.query,
-                Self::Transparent,
-            ),
-            api::InvokeWithGooglePlayIntegrity::ID => (
-                api::InvokeWithGooglePlayIntegrity::read(r)?.query,
-                Self::Transparent,
-            ),
+            api::InvokeWithTakeout::ID => {
+                let it = api::InvokeWithTakeout::read(r)?;
+                (it.query, Self::Takeout(it.takeout_id))
+            }
+            api::InvokeWithBusinessConnection::ID => {
+                let it = api::InvokeWithBusinessConnection::read(r)?;
+                (it.query, Self::Business(text(it.connection_id)))
+            }
+            id => return Self::read_proof(id, r),
+        };
+        Ok((query.len(), wrapper))
+    }
+
+    /// Reads a wrapper by which an application proves what it is.
+    fn read_proof(id: u32, r: &mut Reader<'_>) -> Result<(usize, Self), Error> {
+        let (query, proof) = match id {
+            api::InvokeWithGooglePlayIntegrity::ID => {
+                let it = api::InvokeWithGooglePlayIntegrity::read(r)?;
+                let (nonce, token) = (proof_bytes(it.nonce)?, proof_bytes(it.token)?);
+                (it.query, Proof::PlayIntegrity { nonce, token })
+            }
             api::InvokeWithApnsSecret::ID => {
-                (api::InvokeWithApnsSecret::read(r)?.query, Self::Transparent)
+                let it = api::InvokeWithApnsSecret::read(r)?;
+                let (nonce, secret) = (proof_bytes(it.nonce)?, proof_bytes(it.secret)?);
+                (it.query, Proof::Apns { nonce, secret })
             }
             api::InvokeWithReCaptcha::ID => {
-                (api::InvokeWithReCaptcha::read(r)?.query, Self::Transparent)
+                let it = api::InvokeWithReCaptcha::read(r)?;
+                let token = proof_bytes(it.token)?;
+                (it.query, Proof::ReCaptcha { token })
             }
             id => return Err(Error::UnexpectedId { id }),
         };
-        Ok((query.len(), wrapper))
+        Ok((query.len(), Self::Proof(proof)))
     }
 }
 
@@ -172,7 +201,21 @@ fn client_info(init: &api::InitConnection<'_>) -> ClientInfo {
         system_lang_code: text(init.system_lang_code),
         lang_pack: text(init.lang_pack),
         lang_code: text(init.lang_code),
+        proxy: init.proxy.map(|it| (text(it.address), it.port)),
+        params: init
+            .params
+            .map(|it| it.to_bytes())
+            .and_then(|it| (it.len() <= CLIENT_PARAMS_BYTES_MAX).then(|| it.into_boxed_slice())),
     }
+}
+
+/// Keeps all of a peer's token, if it is not too large.
+fn proof_bytes(bytes: &[u8]) -> Result<Box<[u8]>, Error> {
+    let max = PROOF_BYTES_MAX;
+    if bytes.len() > max {
+        return Err(Error::TooLong);
+    }
+    Ok(bytes.into())
 }
 
 /// Keeps the beginning of a peer's string; what is not UTF-8 is replaced.

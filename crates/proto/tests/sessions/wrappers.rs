@@ -3,7 +3,7 @@
 use heliogram_crypto::SecretBytes;
 use heliogram_proto::host::Config;
 use heliogram_proto::ids::{AuthKeyId, Term};
-use heliogram_proto::port::KeyKind;
+use heliogram_proto::port::{KeyKind, Proof, Scope};
 use heliogram_tl::{Serialize, api};
 
 use crate::calls::{RESULT, error, packed};
@@ -68,6 +68,121 @@ fn eight_wrappers_are_taken_off_and_nine_are_not() {
             );
         }
         body = api::InvokeWithoutUpdates { query: &body }.to_bytes();
+    }
+}
+
+#[test]
+fn what_wrappers_ask_of_the_backend_is_handed_to_it() {
+    let range = api::MessageRange {
+        min_id: 5,
+        max_id: 9,
+    };
+    let query = &METHOD[..];
+    let body = api::InvokeWithBusinessConnection {
+        connection_id: b"biz",
+        query,
+    }
+    .to_bytes();
+    let body = api::InvokeWithMessagesRange {
+        range,
+        query: &body,
+    }
+    .to_bytes();
+    let takeout_id = 77;
+    let body = api::InvokeWithTakeout {
+        takeout_id,
+        query: &body,
+    }
+    .to_bytes();
+    let mut world = World::new();
+    world.send_bytes(true, body);
+    let call = world.answer_next(RESULT);
+    assert_eq!(call.body, METHOD[..]);
+    let expected = Scope {
+        messages: Some((5, 9)),
+        takeout_id: Some(77),
+        business_connection: Some("biz".to_owned()),
+        proof: None,
+    };
+    assert_eq!(call.scope.as_deref(), Some(&expected));
+    world.send_bytes(true, METHOD.to_vec());
+    assert_eq!(world.answer_next(RESULT).scope, None);
+}
+
+#[test]
+fn proofs_of_an_application_are_handed_to_the_backend() {
+    let (nonce, token, query) = (&b"12"[..], &b"345"[..], &METHOD[..]);
+    let integrity = api::InvokeWithGooglePlayIntegrity {
+        nonce,
+        token,
+        query,
+    };
+    let apns = api::InvokeWithApnsSecret {
+        nonce,
+        secret: token,
+        query,
+    };
+    let captcha = api::InvokeWithReCaptcha { token, query };
+    let (nonce, token) = (Box::from(nonce), Box::<[u8]>::from(token));
+    let secret = token.clone();
+    for (body, proof) in [
+        (
+            captcha.to_bytes(),
+            Proof::ReCaptcha {
+                token: token.clone(),
+            },
+        ),
+        (
+            apns.to_bytes(),
+            Proof::Apns {
+                nonce: Box::clone(&nonce),
+                secret,
+            },
+        ),
+        (integrity.to_bytes(), Proof::PlayIntegrity { nonce, token }),
+    ] {
+        let mut world = World::new();
+        world.send_bytes(true, body);
+        let call = world.answer_next(RESULT);
+        assert_eq!(call.scope.unwrap().proof, Some(proof));
+    }
+}
+
+#[test]
+fn a_proof_has_16_kib_at_most_and_a_call_with_a_larger_one_is_refused() {
+    for (len, good) in [(16 << 10, true), ((16 << 10) + 1, false)] {
+        let mut world = World::new();
+        let token = vec![b'a'; len];
+        let token = &token[..];
+        let query = &METHOD;
+        world.send(true, &api::InvokeWithReCaptcha { token, query });
+        assert_eq!(world.calls.len(), usize::from(good));
+    }
+}
+
+#[test]
+fn proxy_and_parameters_of_init_connection_are_kept_up_to_4096_bytes() {
+    for (len, kept) in [(4088, true), (4089, false)] {
+        let text = vec![b'a'; len];
+        let params = api::JsonString { value: &text };
+        let params = api::JsonValue::JsonString(params);
+        let mut world = World::new();
+        world.send(
+            true,
+            &api::InitConnection {
+                proxy: Some(api::InputClientProxy {
+                    address: b"a.example",
+                    port: 443,
+                }),
+                params: Some(params),
+                query: &METHOD,
+                ..Default::default()
+            },
+        );
+        let client = world.answer_next(RESULT).client.unwrap();
+        assert_eq!(client.proxy, Some(("a.example".to_owned(), 443)));
+        let expected = kept.then(|| params.to_bytes().into_boxed_slice());
+        assert_eq!(client.params, expected);
     }
 }
 
