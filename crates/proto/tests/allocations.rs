@@ -81,6 +81,47 @@ fn an_idle_session_is_small() {
     assert!(soon <= QUIET_BYTES_MAX, "{soon} bytes when quiet");
 }
 
+#[test]
+fn a_small_call_of_a_large_container_does_not_keep_the_container() {
+    let mut bench = Bench::new();
+    bench.call(0);
+    let frame = |len: usize, bench: &mut Bench| {
+        let mut frame = bench.frame(0);
+        let mut ping = tl::Ping { ping_id: 1 }.to_bytes();
+        ping.resize(len, 0);
+        let (id, seqno) = (frame.msg_id, frame.seqno.0);
+        bench.sent += 8;
+        frame.msg_id.0 += 8;
+        frame.seqno.0 += 1;
+        bench.seqno += 2;
+        let message = |msg_id, seqno, body| tl::Message {
+            msg_id,
+            seqno,
+            body,
+        };
+        let messages = [
+            message(id.0, seqno, &CALL[..]),
+            message(id.0 + 4, seqno + 1, &ping[..]),
+        ];
+        let messages = messages.as_slice().into();
+        frame.body = Bytes::from(tl::MsgContainer { messages }.to_bytes());
+        frame
+    };
+    let small = frame(12, &mut bench);
+    bench.run_unanswered(small);
+    bench.effects.clear();
+    let mut kept = 0;
+    let info = measure(|| {
+        let large = frame(1 << 19, &mut bench);
+        bench.run_unanswered(large);
+        kept = bench.effects.len();
+    });
+    assert!(kept > 0, "the call is held here");
+    assert!(info.bytes_current < 8192, "{} bytes", info.bytes_current);
+}
+
+const CALL: [u8; 4] = 0xc4f9_186b_u32.to_le_bytes();
+
 struct Bench {
     host: Host,
     now: Now,
@@ -124,7 +165,7 @@ impl Bench {
     }
 
     fn frame(&mut self, key: i64) -> Frame {
-        self.frame_of(key, 0xc4f9_186b_u32.to_le_bytes().to_vec(), true)
+        self.frame_of(key, CALL.to_vec(), true)
     }
 
     fn frame_of(&mut self, key: i64, body: Vec<u8>, content_related: bool) -> Frame {
@@ -179,6 +220,10 @@ impl Bench {
         self.input(Input::Frame(PreparedFrame::new(frame)));
         self.answer_all();
         self.drain(link);
+    }
+
+    fn run_unanswered(&mut self, frame: Frame) {
+        self.input(Input::Frame(PreparedFrame::new(frame)));
     }
 
     fn run_all(&mut self, frames: Vec<Frame>) {

@@ -17,6 +17,12 @@ use crate::side::Side;
 pub(crate) enum Content {
     /// `msgs_ack`.
     Acks(Vec<MsgId>),
+    /// `msg_detailed_info` if it announces the answer to a call, else `msg_new_detailed_info`.
+    Announced {
+        to: Option<MsgId>,
+        answer: MsgId,
+        bytes: usize,
+    },
     /// A client's question about the protocol itself: a whole object.
     Ask { ask: Ask, body: Bytes },
     /// A client's call, under the number by which its owner knows it.
@@ -77,8 +83,8 @@ impl Content {
             | Self::Call { body, .. }
             | Self::Object { body, .. }
             | Self::Update { body } => body.len(),
-            Self::NewSession { .. } => 28,
-            Self::Pong { .. } => 20,
+            Self::Announced { to: Some(_), .. } | Self::NewSession { .. } => 28,
+            Self::Announced { to: None, .. } | Self::Pong { .. } => 20,
             Self::Result { result, .. } => 12 + result.len(),
         }
     }
@@ -91,6 +97,7 @@ impl Content {
             | Self::Result { .. }
             | Self::Update { .. } => true,
             Self::Acks(_)
+            | Self::Announced { .. }
             | Self::Ask { .. }
             | Self::Object { .. }
             | Self::Pong { .. }
@@ -124,13 +131,15 @@ impl Content {
     /// Returns the low two bits that its identifier has when `S` sends it.
     pub(crate) const fn low_bits<S: Side>(&self) -> i64 {
         match self {
-            Self::NewSession { .. }
+            Self::Announced { to: Some(_), .. }
+            | Self::NewSession { .. }
             | Self::Object {
                 is_answer: true, ..
             }
             | Self::Pong { .. }
             | Self::Result { .. } => habits::<S>().low_bits_of_answer,
             Self::Acks(_)
+            | Self::Announced { to: None, .. }
             | Self::Ask { .. }
             | Self::Call { .. }
             | Self::Object {
@@ -146,6 +155,7 @@ impl Content {
         match self {
             Self::Result { to, .. } => Some(*to),
             Self::Acks(_)
+            | Self::Announced { .. }
             | Self::Ask { .. }
             | Self::Call { .. }
             | Self::NewSession { .. }
@@ -165,6 +175,19 @@ impl Content {
     pub(crate) fn write(&self, out: &mut Vec<u8>) {
         match self {
             Self::Acks(ids) => write_ids(tl::MsgsAck::ID, ids, out),
+            &Self::Announced { to, answer, bytes } => {
+                if let Some(to) = to {
+                    out.extend_from_slice(&tl::MsgDetailedInfo::ID.to_le_bytes());
+                    out.extend_from_slice(&to.0.to_le_bytes());
+                } else {
+                    out.extend_from_slice(&tl::MsgNewDetailedInfo::ID.to_le_bytes());
+                }
+                out.extend_from_slice(&answer.0.to_le_bytes());
+                let bytes = i32::try_from(bytes).unwrap_or(i32::MAX);
+                out.extend_from_slice(&bytes.to_le_bytes());
+                // The status: none is defined.
+                out.extend_from_slice(&0_i32.to_le_bytes());
+            }
             Self::Ask { body, .. }
             | Self::Call { body, .. }
             | Self::Object { body, .. }
@@ -291,6 +314,33 @@ mod tests {
             content.write(&mut out);
             assert_eq!(out[1..], expected, "{content:?}");
             assert_eq!(content.len(), expected.len(), "{content:?}");
+        }
+    }
+
+    #[test]
+    fn announcements_are_written_as_the_codec_writes_them() {
+        let answer = tl::MsgDetailedInfo {
+            msg_id: 4,
+            answer_msg_id: 9,
+            bytes: 2000,
+            status: 0,
+        }
+        .to_bytes();
+        let push = tl::MsgNewDetailedInfo {
+            answer_msg_id: 9,
+            bytes: 2000,
+            status: 0,
+        }
+        .to_bytes();
+        let announced = |to| Content::Announced {
+            to,
+            answer: MsgId(9),
+            bytes: 2000,
+        };
+        for (content, expected) in [(announced(Some(MsgId(4))), answer), (announced(None), push)] {
+            let mut out = Vec::new();
+            content.write(&mut out);
+            assert_eq!((&out, content.len()), (&expected, expected.len()));
         }
     }
 }

@@ -11,7 +11,7 @@ use heliogram_tl::mtproto::{self as tl, Message};
 use heliogram_tl::{Deserialize, Reader, gzip, peek_id};
 
 use crate::ids::{MsgId, SeqNo};
-use crate::limits::{CONTAINER_MESSAGES_MAX, UNPACKED_BYTES_MAX};
+use crate::limits::{CONTAINER_MESSAGES_MAX, PINNED_BYTES_MAX, UNPACKED_BYTES_MAX};
 use crate::session::request::{self, FETCH_FAIL, Request};
 use crate::side::{Side, is_server};
 
@@ -57,7 +57,10 @@ pub(crate) fn read<S: Side>(msg_id: MsgId, seqno: SeqNo, body: Bytes) -> Content
     let contents = match peek_id(&body) {
         Some(CONTAINER) => container::<S>(msg_id, seqno, &body, &mut budget),
         Some(COPY) => copy::<S>(msg_id, &body, &mut budget),
-        _ => object::<S>(body, &mut budget).map(Contents::One),
+        _ => {
+            let frame_bytes = body.len();
+            object::<S>(body, frame_bytes, &mut budget).map(Contents::One)
+        }
     };
     contents.unwrap_or(Contents::Undecodable)
 }
@@ -112,17 +115,18 @@ fn item<S: Side>(
     Some(Item {
         msg_id: MsgId(message.msg_id),
         seqno: SeqNo(message.seqno),
-        object: object::<S>(body.slice_ref(message.body), budget)?,
+        object: object::<S>(body.slice_ref(message.body), body.len(), budget)?,
     })
 }
 
-/// Reads one object; `None` if a container hides in it.
-fn object<S: Side>(mut bytes: Bytes, budget: &mut usize) -> Option<Object> {
+/// Reads one object, which is a part of a frame of so many bytes; `None` if a container hides in it.
+fn object<S: Side>(mut bytes: Bytes, mut frame_bytes: usize, budget: &mut usize) -> Option<Object> {
     if peek_id(&bytes) == Some(PACKED) {
         let Some(unpacked) = unpack(&bytes, budget) else {
             return Some(unreadable::<S>());
         };
         bytes = unpacked;
+        frame_bytes = bytes.len();
         match peek_id(&bytes) {
             Some(CONTAINER | COPY) => return None,
             Some(PACKED) | None => return Some(unreadable::<S>()),
@@ -135,8 +139,22 @@ fn object<S: Side>(mut bytes: Bytes, budget: &mut usize) -> Option<Object> {
     if is_service(id) {
         Some(Object::Service(id, bytes))
     } else {
-        Some(other::<S>(bytes, budget))
+        Some(unpin(other::<S>(bytes, budget), frame_bytes))
     }
+}
+
+/// Gives what may be kept for long a buffer of its own if it would keep a far larger frame.
+fn unpin(mut object: Object, frame_bytes: usize) -> Object {
+    let (Object::Request(Request { query: kept, .. })
+    | Object::Result(_, kept)
+    | Object::Update(kept)) = &mut object
+    else {
+        return object;
+    };
+    if frame_bytes > PINNED_BYTES_MAX + 2 * kept.len() {
+        *kept = Bytes::copy_from_slice(kept);
+    }
+    object
 }
 
 /// Says what an object is that can't be unpacked.

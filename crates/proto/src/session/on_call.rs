@@ -102,11 +102,11 @@ impl Session<Server> {
             calls.remove(at)
         }?;
         self.state.calls_bytes = self.state.calls_bytes.saturating_sub(call.bytes);
-        if call.held.is_some() {
-            self.state.held = self.state.held.saturating_sub(1);
-        }
         if calls.is_empty() {
             self.state.calls_due = None;
+        }
+        if call.held.is_some() {
+            self.on_unheld();
         }
         Some(call)
     }

@@ -34,6 +34,7 @@ impl Session<Client> {
             Content::Ask { ask, .. } => self.on_ask_result(ask, &result, cx.out),
             // Not kept by a client.
             Content::Acks(_)
+            | Content::Announced { .. }
             | Content::NewSession { .. }
             | Content::Object { .. }
             | Content::Pong { .. }

@@ -53,6 +53,9 @@ impl<S: Role> Session<S> {
     pub(super) fn state_of(&self, id: MsgId, answered: &[MsgId]) -> u8 {
         match self.inbox.known(id) {
             Known::Received(seqno) => {
+                if let Some(runs) = S::state_of_call(&self.state, id) {
+                    return RECEIVED | runs;
+                }
                 let acked = match (seqno.is_content_related(), self.acks.contains(id)) {
                     (false, _) => NEEDS_NO_ACK,
                     (true, false) => ACKED,
@@ -64,7 +67,7 @@ impl<S: Role> Session<S> {
                 } else {
                     0
                 };
-                RECEIVED | acked | answered | S::state_of_call(&self.state, id)
+                RECEIVED | acked | answered
             }
             Known::Forgotten => UNKNOWN,
             Known::New if id > self.inbox.highest() => TOO_HIGH,
@@ -78,7 +81,7 @@ pub(super) const UNKNOWN: u8 = 1;
 const NOT_RECEIVED: u8 = 2;
 pub(super) const TOO_HIGH: u8 = 3;
 pub(super) const RECEIVED: u8 = 4;
-const ACKED: u8 = 8;
+pub(super) const ACKED: u8 = 8;
 const NEEDS_NO_ACK: u8 = 16;
 pub(super) const RUNS_OR_DONE: u8 = 32;
 pub(super) const ANSWERED: u8 = 64;

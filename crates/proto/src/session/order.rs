@@ -13,6 +13,8 @@
 //!
 //! Source: <https://core.telegram.org/api/invoking>.
 
+use std::collections::VecDeque;
+
 use core::time::Duration;
 
 use crate::cx::Mono;
@@ -31,6 +33,17 @@ pub(super) struct Held {
     until: Mono,
 }
 
+/// What a session keeps of the order of its calls.
+#[derive(Debug, Default)]
+pub(super) struct Order {
+    /// How many calls wait for others.
+    held: usize,
+    /// When to look for calls that have waited for too long.
+    due: Option<Mono>,
+    /// The calls that have failed, for those that name them later. Latest last.
+    failed: VecDeque<MsgId>,
+}
+
 impl Session<Server> {
     /// Returns a call if it may run now. Otherwise it is held, or was answered by an error.
     pub(crate) fn order(&mut self, call: Call, after: Vec<MsgId>, now: Mono) -> Option<Call> {
@@ -40,7 +53,7 @@ impl Session<Server> {
         let id = call.msg_id;
         // A call that was dropped meanwhile has its answer.
         let at = self.position_of(id)?;
-        if after.iter().any(|it| self.state.failed.contains(it)) {
+        if self.has_failed(&after) {
             self.fail(id, WAIT_FAILED);
             return None;
         }
@@ -52,8 +65,9 @@ impl Session<Server> {
         let until = now + Duration::from_millis(INVOKE_AFTER_WAIT_MS);
         let running = self.state.calls.get_mut(at)?;
         running.held = Some(Box::new(Held { call, after, until }));
-        self.state.held += 1;
-        self.state.held_due.get_or_insert(until);
+        let order = self.state.order.get_or_insert_default();
+        order.held += 1;
+        order.due.get_or_insert(until);
         None
     }
 
@@ -68,9 +82,10 @@ impl Session<Server> {
 
     /// Takes note that a call has succeeded: appends the calls that may run now.
     pub(super) fn on_succeeded(&mut self, id: MsgId, released: &mut Vec<Call>) {
-        if self.state.held == 0 {
+        if self.held_count() == 0 {
             return;
         }
+        let before = released.len();
         let from = self.state.calls.partition_point(|it| it.msg_id < id);
         for call in self.state.calls.range_mut(from..) {
             let Some(held) = &mut call.held else {
@@ -80,16 +95,18 @@ impl Session<Server> {
             if held.after.is_empty()
                 && let Some(held) = call.held.take()
             {
-                self.state.held -= 1;
                 released.push(held.call);
             }
+        }
+        for _ in released.iter().skip(before) {
+            self.on_unheld();
         }
     }
 
     /// Takes note that a call has failed: what waits for it fails, too.
     pub(super) fn on_failed(&mut self, id: MsgId) {
         self.note_failed(id);
-        if self.state.held == 0 {
+        if self.held_count() == 0 {
             return;
         }
         let mut failed = vec![id];
@@ -114,18 +131,33 @@ impl Session<Server> {
 
     /// Fails the calls that have waited for too long.
     pub(super) fn end_waits(&mut self, now: Mono) {
-        if self.state.held_due.is_none_or(|at| at > now) {
+        if self.waits_end().is_none_or(|at| at > now) {
             return;
         }
         while let Some(late) = self.first_late(now) {
             self.fail(late, WAIT_TIMEOUT);
         }
-        self.state.held_due = self.held().map(|(_, held)| held.until).min();
+        let next = self.held().map(|(_, held)| held.until).min();
+        if let Some(order) = &mut self.state.order {
+            order.due = next;
+        }
+    }
+
+    /// Returns when calls may have waited for too long.
+    pub(super) fn waits_end(&self) -> Option<Mono> {
+        self.state.order.as_ref()?.due
+    }
+
+    /// Takes note that a call that has waited was taken out.
+    pub(super) fn on_unheld(&mut self) {
+        if let Some(order) = &mut self.state.order {
+            order.held = order.held.saturating_sub(1);
+        }
     }
 
     /// Remembers for as long as a client may name it that a call has failed.
     pub(super) fn note_failed(&mut self, id: MsgId) {
-        let failed = &mut self.state.failed;
+        let failed = &mut self.state.order.get_or_insert_default().failed;
         failed.push_back(id);
         if failed.len() > FAILED_CALLS_MAX {
             failed.pop_front();
@@ -133,11 +165,25 @@ impl Session<Server> {
     }
 
     /// Forgets failures of old, and gives back the room.
-    pub(super) fn tidy_failed(&mut self, now_s: u64) {
+    pub(super) fn tidy_order(&mut self, now_s: u64) {
+        let Some(order) = &mut self.state.order else {
+            return;
+        };
         let oldest_s = now_s.saturating_sub(RECEIVED_ID_AGE_S);
-        let failed = &mut self.state.failed;
-        failed.retain(|&id| msg_id::seconds(id) >= oldest_s);
-        failed.shrink_to_fit();
+        order.failed.retain(|&id| msg_id::seconds(id) >= oldest_s);
+        order.failed.shrink_to_fit();
+        if order.failed.is_empty() && order.due.is_none() {
+            self.state.order = None;
+        }
+    }
+
+    fn has_failed(&self, calls: &[MsgId]) -> bool {
+        let order = self.state.order.as_ref();
+        order.is_some_and(|order| calls.iter().any(|it| order.failed.contains(it)))
+    }
+
+    fn held_count(&self) -> usize {
+        self.state.order.as_ref().map_or(0, |order| order.held)
     }
 
     fn first_late(&self, now: Mono) -> Option<MsgId> {

@@ -7,7 +7,9 @@
 //! ```
 //!
 //! A link that is gone gives its unacknowledged messages back: they are sent again in a container, with their first
-//! identifiers, by which the receiver tells a second copy.
+//! identifiers, by which the receiver tells a second copy. How that is done is in [`again`].
+
+mod again;
 
 mod client;
 mod updates;
@@ -18,14 +20,12 @@ use bytes::{Buf, Bytes};
 
 use crate::cx::{Mono, Now};
 use crate::ids::{LinkId, MsgId, SeqNo};
-use crate::limits::{
-    CONTAINER_BYTES_SENT_MAX, CONTAINER_MESSAGES_SENT_MAX, RESEND_AGE_S, UNACKED_AGE_S_MAX,
-    UNACKED_BYTES_MAX, UNACKED_MESSAGES_MAX,
-};
+use crate::limits::{CONTAINER_BYTES_SENT_MAX, CONTAINER_MESSAGES_SENT_MAX, UNACKED_AGE_S_MAX};
 use crate::session::acks::Acks;
 use crate::session::content::Content;
 use crate::session::incoming::CONTAINER;
 use crate::session::msg_id::Generator;
+use crate::session::outbox::again::Again;
 use crate::session::outbox::updates::Updates;
 use crate::session::role::habits;
 use crate::side::Side;
@@ -67,7 +67,9 @@ pub(crate) struct Sent {
     /// The first time: a copy that a captured request has drawn is none that its receiver got.
     sent_at: Mono,
     link: Option<LinkId>,
-    resend: bool,
+    again: Again,
+    /// An answer that was given up to make room: an error has taken its place, and goes out as a message of its own.
+    is_lost: bool,
 }
 
 /// A message with its numbers.
@@ -82,6 +84,7 @@ pub(crate) struct Numbered {
 #[derive(Default)]
 struct Batch {
     resends: usize,
+    anew: usize,
     queued: usize,
     acks: usize,
     /// Of all messages with their headers.
@@ -90,7 +93,7 @@ struct Batch {
 
 impl Batch {
     const fn messages(&self) -> usize {
-        self.resends + self.queued + if self.acks > 0 { 1 } else { 0 }
+        self.resends + self.anew + self.queued + if self.acks > 0 { 1 } else { 0 }
     }
 
     /// Makes room for one more message; `false` if the container is full.
@@ -154,18 +157,21 @@ impl Outbox {
                 && self
                     .unacked
                     .iter()
-                    .any(|it| it.resend && is_for(it.link, link, is_current)))
+                    .any(|it| it.again != Again::No && is_for(it.link, link, is_current)))
     }
 
     fn plan(&self, link: LinkId, is_current: bool, acks: &Acks) -> Batch {
         let mut batch = Batch::default();
         if self.to_resend > 0 {
             for sent in &self.unacked {
-                if sent.resend && is_for(sent.link, link, is_current) {
-                    if !batch.takes(sent.content.len()) {
+                if sent.again != Again::No && is_for(sent.link, link, is_current) {
+                    if !batch.takes(sent.len_again()) {
                         return batch;
                     }
-                    batch.resends += 1;
+                    match sent.again {
+                        Again::Anew => batch.anew += 1,
+                        Again::No | Again::Whole => batch.resends += 1,
+                    }
                 }
             }
         }
@@ -207,6 +213,12 @@ impl Outbox {
         self.write_resends(batch.resends, link, is_current, &mut out);
         let kept_before = self.unacked.len();
         let mut last = (MsgId(0), SeqNo(0));
+        for _ in 0..batch.anew {
+            let Some(content) = self.take_anew(link, is_current) else {
+                break;
+            };
+            last = self.write_new::<S>(content, link, now, &mut out);
+        }
         for _ in 0..batch.queued {
             let Some(content) = self.take_queued(link, is_current) else {
                 break;
@@ -245,10 +257,10 @@ impl Outbox {
     }
 
     fn write_resends(&mut self, count: usize, link: LinkId, is_current: bool, out: &mut Vec<u8>) {
-        let chosen = |it: &&mut Sent| it.resend && is_for(it.link, link, is_current);
+        let chosen = |it: &&mut Sent| it.again == Again::Whole && is_for(it.link, link, is_current);
         for sent in self.unacked.iter_mut().filter(chosen).take(count) {
             write_message(sent.msg_id, sent.seqno, &sent.content, out);
-            sent.resend = false;
+            sent.again = Again::No;
             sent.copies = sent.copies.saturating_add(1);
             sent.container = UNKNOWN;
             sent.link = Some(link);
@@ -294,7 +306,8 @@ impl Outbox {
             content,
             sent_at: now.mono,
             link: Some(link),
-            resend: false,
+            again: Again::No,
+            is_lost: false,
         });
         if habits::<S>().ack_frees {
             self.enforce_limits();
@@ -325,25 +338,13 @@ impl Outbox {
         SeqNo((seqno & MASK_31).cast_signed())
     }
 
-    /// Drops what is over the limits, oldest first.
-    fn enforce_limits(&mut self) {
-        while self.unacked_others() > UNACKED_MESSAGES_MAX
-            || (self.unacked_bytes > UNACKED_BYTES_MAX && self.unacked_others() > 1)
-        {
-            let oldest = self.unacked.iter().position(|it| !it.content.is_update());
-            if let Some(oldest) = oldest.and_then(|at| self.unacked.remove(at)) {
-                self.forget(&oldest);
-            }
-        }
-    }
-
     fn forget(&mut self, sent: &Sent) {
         if sent.content.is_update() {
             self.updates.gone(sent.content.len());
         } else {
             self.unacked_bytes = self.unacked_bytes.saturating_sub(sent.content.len());
         }
-        if sent.resend {
+        if sent.again != Again::No {
             self.to_resend = self.to_resend.saturating_sub(1);
         }
     }
@@ -364,51 +365,6 @@ impl Outbox {
 
     fn find(&self, id: MsgId) -> Option<usize> {
         self.unacked.binary_search_by_key(&id, |it| it.msg_id).ok()
-    }
-
-    /// Asks for a message to be sent again on a link. Returns `false` if it is not kept.
-    pub(crate) fn resend(&mut self, id: MsgId, link: Option<LinkId>) -> bool {
-        let Some(at) = self.find(id) else {
-            return false;
-        };
-        self.mark(at, link);
-        true
-    }
-
-    /// Asks for everything unacknowledged that `which` chooses to be sent again.
-    pub(crate) fn resend_where(&mut self, link: Option<LinkId>, which: impl Fn(&Sent) -> bool) {
-        for at in 0..self.unacked.len() {
-            if self.unacked.get(at).is_some_and(&which) {
-                self.mark(at, link);
-            }
-        }
-    }
-
-    fn mark(&mut self, at: usize, link: Option<LinkId>) {
-        if let Some(sent) = self.unacked.get_mut(at) {
-            sent.link = link;
-            if !sent.resend {
-                sent.resend = true;
-                self.to_resend += 1;
-            }
-        }
-    }
-
-    /// Gives back what was meant for a link that is gone, or was sent there.
-    pub(crate) fn detach(&mut self, link: LinkId) {
-        for queued in &mut self.queue {
-            if queued.link == Some(link) {
-                queued.link = None;
-            }
-        }
-        self.resend_where(None, |it| it.link == Some(link));
-        self.make_up_for_forgotten_updates();
-    }
-
-    /// Takes note of a link that is new to the session: what has waited long for its acknowledgement goes there again.
-    pub(crate) fn attach(&mut self, now: Mono) {
-        self.resend_where(None, |it| now.since(it.sent_at).as_secs() >= RESEND_AGE_S);
-        self.make_up_for_forgotten_updates();
     }
 
     /// Returns the unacknowledged messages.

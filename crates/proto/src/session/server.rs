@@ -23,8 +23,8 @@ use crate::session::bad_msg::BadMsg;
 use crate::session::content::Content;
 use crate::session::inbox::Known;
 use crate::session::incoming::{Contents, Item, Object};
-use crate::session::on_states::RUNS_OR_DONE;
-use crate::session::order::Held;
+use crate::session::on_states::{ACKED, RUNS_OR_DONE};
+use crate::session::order::{Held, Order};
 use crate::session::outbox::Answer;
 use crate::session::request::Request;
 use crate::session::salts::{SaltSource, Salts};
@@ -44,12 +44,8 @@ pub struct State {
     pub(super) calls_bytes: usize,
     /// When to look for calls that have run for long without an acknowledgement.
     pub(super) calls_due: Option<Mono>,
-    /// How many of `calls` wait for others.
-    pub(super) held: usize,
-    /// When to look for calls that have waited for too long.
-    pub(super) held_due: Option<Mono>,
-    /// The calls that have failed, for those that name them later.
-    pub(super) failed: VecDeque<MsgId>,
+    /// Which calls wait for others. Most sessions never need it.
+    pub(super) order: Option<Box<Order>>,
     /// It gets what is pushed to its user or key.
     pub(super) wants_updates: bool,
 }
@@ -115,9 +111,7 @@ impl Session<Server> {
             calls: VecDeque::new(),
             calls_bytes: 0,
             calls_due: None,
-            held: 0,
-            held_due: None,
-            failed: VecDeque::new(),
+            order: None,
             wants_updates: false,
         };
         Self::with_state(id, floor, state)
@@ -314,7 +308,7 @@ impl Session<Server> {
     fn on_duplicate(&mut self, it: Received) -> Outcome {
         let answer = self.outbox.answer_to(it.msg_id);
         if let Some(Answer::Sent(answer)) = answer {
-            self.outbox.resend(answer, Some(it.link));
+            self.outbox.bring::<Server>(answer, it.link);
         } else if it.in_new_container {
             self.redirect(it.msg_id, it.link);
         }
@@ -363,7 +357,7 @@ impl Session<Server> {
     /// What is due already waits for its link to be drained, not for a time.
     pub(crate) fn next_deadline(&self, now: Mono) -> Option<Mono> {
         let acks = self.acks.deadline::<Server>().filter(|&at| at > now);
-        let due = [acks, self.state.calls_due, self.state.held_due];
+        let due = [acks, self.state.calls_due, self.waits_end()];
         due.into_iter().flatten().min()
     }
 
@@ -390,7 +384,7 @@ impl Session<Server> {
 
     /// Takes note that a link is gone.
     pub(crate) fn detach(&mut self, link: LinkId) {
-        self.outbox.detach(link);
+        self.outbox.detach::<Server>(link);
         for call in self
             .state
             .calls
@@ -403,14 +397,14 @@ impl Session<Server> {
 
     /// Takes note of a link that is new to the session.
     pub(crate) fn attach(&mut self, now: Mono) {
-        self.outbox.attach(now);
+        self.outbox.attach::<Server>(now);
     }
 
     /// Drops what is too old to matter, and gives back the room of what is gone.
     pub(crate) fn tidy(&mut self, now: Now) {
         self.inbox.tidy(now.unix.seconds());
         self.outbox.tidy(now.mono);
-        self.tidy_failed(now.unix.seconds());
+        self.tidy_order(now.unix.seconds());
         self.state.calls.shrink_to_fit();
     }
 
@@ -419,7 +413,7 @@ impl Session<Server> {
         self.inbox.len() == 0
             && self.outbox.is_empty()
             && self.state.calls.is_empty()
-            && self.state.failed.is_empty()
+            && self.state.order.is_none()
     }
 
     /// Returns the highest identifier received: below it a later session with this id accepts nothing.
@@ -452,13 +446,11 @@ impl Session<Server> {
 }
 
 impl State {
-    /// Returns the bits that say what became of a received call.
-    pub(super) fn state_of_call(&self, id: MsgId) -> u8 {
-        let running = self
-            .calls
-            .binary_search_by_key(&id, |call| call.msg_id)
-            .is_ok();
-        if running { RUNS_OR_DONE } else { 0 }
+    /// Returns the bits that say that a received call runs, and whether it was acknowledged.
+    pub(super) fn state_of_call(&self, id: MsgId) -> Option<u8> {
+        let at = self.calls.binary_search_by_key(&id, |call| call.msg_id);
+        let call = self.calls.get(at.ok()?)?;
+        Some(RUNS_OR_DONE | if call.acked { ACKED } else { 0 })
     }
 }
 

@@ -451,7 +451,7 @@ pub(crate) fn packed(object: &[u8]) -> Vec<u8> {
 }
 
 /// Bytes that can't be made smaller.
-fn noise(len: usize) -> Vec<u8> {
+pub(crate) fn noise(len: usize) -> Vec<u8> {
     use rand_chacha::rand_core::{Rng, SeedableRng};
     let mut bytes = vec![0; len];
     rand_chacha::ChaCha8Rng::seed_from_u64(9).fill_bytes(&mut bytes);

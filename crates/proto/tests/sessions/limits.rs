@@ -188,28 +188,6 @@ fn a_thousand_answers_are_kept_and_the_oldest_is_given_up_first() {
 }
 
 #[test]
-fn kept_answers_are_bounded_in_bytes_but_the_newest_is_always_kept() {
-    let mut world = World::new();
-    let mut ids = Vec::new();
-    for _ in 0..4 {
-        ids.push(world.send_bytes(true, METHOD.to_vec()));
-        let (id, _) = world.calls.remove(0);
-        let bytes = Bytes::from(vec![1; 2 << 20]);
-        world.answer(id, Reply::Result(bytes));
-        world.received();
-    }
-    for (at, kept) in [(0, false), (2, false), (3, true)] {
-        let seqno = SeqNo(i32::try_from(at * 2 + 1).unwrap());
-        world.submit(world.frame(ids[at], seqno, METHOD.to_vec()));
-        assert_eq!(
-            world.received()[0].id() == tl::RpcResult::ID,
-            kept,
-            "answer {at}"
-        );
-    }
-}
-
-#[test]
 fn a_link_that_is_never_drained_is_closed_when_8192_messages_wait() {
     let mut world = World::new();
     world.send_bytes(false, ping(1));

@@ -8,6 +8,7 @@ mod calls;
 mod client;
 mod envelopes;
 mod faults;
+mod kept;
 mod limits;
 mod order;
 mod pair;

@@ -242,8 +242,34 @@ fn more_than_500_unacknowledged_updates_become_updates_too_long_when_the_link_is
 }
 
 #[test]
+fn a_large_update_is_announced_on_the_next_connection_and_comes_when_it_is_asked_for() {
+    for (bytes, is_whole) in [(1024, true), (1028, false)] {
+        let mut world = subscribed();
+        let key = Target::Key(world.identity());
+        world.push_body(&[key], incompressible(bytes));
+        let first = world.received();
+        world.input(Input::Detach { link: LINK });
+        world.on_link(NEXT_LINK);
+        let again = world.drain(NEXT_LINK);
+        assert_eq!(again.contains(&first[0]), is_whole, "{bytes} bytes");
+        let announced = again
+            .iter()
+            .find(|it| it.id() == tl::MsgNewDetailedInfo::ID);
+        let announced = announced.map(|it| it.read::<tl::MsgNewDetailedInfo>());
+        let size = i32::try_from(bytes).unwrap();
+        let expected = (!is_whole).then_some((first[0].msg_id.0, size, 0));
+        let announced = announced.map(|it| (it.answer_msg_id, it.bytes, it.status));
+        assert_eq!(announced, expected);
+        let msg_ids = [first[0].msg_id.0];
+        let msg_ids = (&msg_ids).into();
+        world.send(false, &tl::MsgResendReq { msg_ids });
+        assert_eq!(world.received(), first);
+    }
+}
+
+#[test]
 fn half_a_megabyte_of_unacknowledged_updates_is_kept_and_four_bytes_more_are_not() {
-    for (extra, expected) in [(0, UPDATE), (4, UPDATES_TOO_LONG)] {
+    for (extra, expected) in [(0, tl::MsgNewDetailedInfo::ID), (4, UPDATES_TOO_LONG)] {
         let mut world = subscribed();
         let key = Target::Key(world.identity());
         for bytes in [128 << 10, 128 << 10, 128 << 10, (128 << 10) + extra] {

@@ -220,6 +220,13 @@ impl World {
         });
     }
 
+    /// Acknowledges messages.
+    pub(crate) fn acknowledge_all(&mut self, sent: &[Sent]) {
+        let ids: Vec<_> = sent.iter().map(|it| it.msg_id.0).collect();
+        let msg_ids = ids.as_slice().into();
+        self.send(false, &tl::MsgsAck { msg_ids });
+    }
+
     /// Takes the oldest call that was handed out and answers it.
     pub(crate) fn answer_next(&mut self, result: &'static [u8]) -> Call {
         let (id, call) = self.calls.remove(0);
@@ -352,7 +359,7 @@ impl Seen {
         }
         let (low_bits, content_related) = match it.id() {
             tl::NewSessionCreated::ID | tl::RpcResult::ID => (1, true),
-            tl::MsgsAck::ID | tl::MsgResendReq::ID => (3, false),
+            tl::MsgsAck::ID | tl::MsgResendReq::ID | tl::MsgNewDetailedInfo::ID => (3, false),
             UPDATE | UPDATES_TOO_LONG | PACKED => (3, true),
             _ => (1, false),
         };

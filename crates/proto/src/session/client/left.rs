@@ -220,9 +220,11 @@ impl Left {
 /// Tells whether something makes sense in another session.
 const fn outlives_session(content: &Content) -> bool {
     match content {
-        Content::Acks(_) | Content::Object { .. } | Content::Pong { .. } | Content::Wanted(_) => {
-            false
-        }
+        Content::Acks(_)
+        | Content::Announced { .. }
+        | Content::Object { .. }
+        | Content::Pong { .. }
+        | Content::Wanted(_) => false,
         Content::Ask { ask, .. } => ask.outlives_session(),
         Content::Call { .. }
         | Content::NewSession { .. }

@@ -35,7 +35,7 @@ impl Session<Client> {
                 self.outbox.push(None, content);
             }
         }
-        self.outbox.detach(LINK);
+        self.outbox.detach::<Client>(LINK);
         let now = self.state.clock.now(cx.now);
         if self.should_ask_first(now) {
             self.ask_for_states(true, now.mono);

@@ -4,6 +4,7 @@ use crate::cx::{Mono, Now};
 use crate::ids::{LinkId, MsgId};
 use crate::session::client::Ask;
 use crate::session::content::Content;
+use crate::session::outbox::again::Again;
 use crate::session::outbox::{Outbox, Sent};
 use crate::session::role::habits;
 use crate::side::Client;
@@ -25,7 +26,8 @@ impl Outbox {
             content,
             sent_at: now.mono,
             link: None,
-            resend: true,
+            again: Again::Whole,
+            is_lost: false,
         });
     }
 
@@ -136,10 +138,14 @@ impl Outbox {
         for sent in &mut self.unacked {
             if sent.copies > 0 {
                 sent.link = Some(link);
-                sent.resend = false;
+                sent.again = Again::No;
             }
         }
-        self.to_resend = self.unacked.iter().filter(|it| it.resend).count();
+        self.to_resend = self
+            .unacked
+            .iter()
+            .filter(|it| it.again != Again::No)
+            .count();
     }
 
     /// Forgets all numbers. Returns what was sent and is not answered, and what was not sent, oldest first.
