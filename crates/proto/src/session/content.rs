@@ -128,6 +128,17 @@ impl Content {
         }
     }
 
+    /// Tells whether it is an answer that nobody wants on another connection than the one that asked.
+    pub(crate) const fn is_of_its_link(&self) -> bool {
+        matches!(
+            self,
+            Self::Object {
+                is_answer: true,
+                ..
+            } | Self::Pong { .. }
+        )
+    }
+
     /// Returns the low two bits that its identifier has when `S` sends it.
     pub(crate) const fn low_bits<S: Side>(&self) -> i64 {
         match self {

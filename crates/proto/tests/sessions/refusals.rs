@@ -1,5 +1,6 @@
 //! What a server refuses, with which code, and in which order it looks.
 
+use heliogram_proto::host::Input;
 use heliogram_proto::ids::{LinkId, MsgId, Salt, SeqNo};
 use heliogram_tl::Serialize;
 use heliogram_tl::mtproto as tl;
@@ -105,6 +106,20 @@ fn what_follows_a_broken_message_in_its_container_is_not_run_when_the_container_
     world.submit(frame);
     assert_eq!(refusal(&world.drain(LinkId(2))), (id, 19));
     assert!(world.calls.is_empty());
+}
+
+#[test]
+fn a_refusal_that_a_captured_message_has_drawn_goes_with_the_link_that_brought_it() {
+    let mut world = World::new();
+    let call = (world.client_id(), world.seqno(true), METHOD.to_vec());
+    let (id, seqno) = (world.client_id(), world.seqno(false));
+    let mut frame = world.frame(id, seqno, container(&[call]));
+    world.submit(frame.clone());
+    world.received();
+    frame.link = LinkId(2);
+    world.submit(frame);
+    world.input(Input::Detach { link: LinkId(2) });
+    assert_eq!(world.received(), []);
 }
 
 #[test]

@@ -81,8 +81,17 @@ impl Outbox {
         }
     }
 
-    /// Gives back what was meant for a link that is gone, or was sent there.
+    /// Gives back what was meant for a link that is gone, or was sent there. Answers about the protocol itself go with
+    /// it: a refusal that a captured message has drawn must not reach the client.
     pub(crate) fn detach<S: Side>(&mut self, link: LinkId) {
+        let bytes = &mut self.queued_bytes;
+        self.queue.retain(|it| {
+            let is_over = it.link == Some(link) && it.content.is_of_its_link();
+            if is_over {
+                *bytes = bytes.saturating_sub(it.content.len());
+            }
+            !is_over
+        });
         for queued in &mut self.queue {
             if queued.link == Some(link) {
                 queued.link = None;
