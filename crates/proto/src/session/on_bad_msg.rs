@@ -33,7 +33,7 @@ impl Session<Client> {
             return;
         }
         self.state.salts.replace(Salt(message.new_server_salt));
-        self.send_again(refused, out);
+        self.send_again(|sent| was_outer(sent, refused), refused, out);
     }
 
     pub(super) fn on_bad_msg_notification(
@@ -51,7 +51,7 @@ impl Session<Client> {
         match BadMsg::from_code(message.error_code) {
             Some(BadMsg::IdTooLow) => {
                 self.set_time(it.msg_id, cx.now);
-                self.send_again(refused, cx.out);
+                self.send_again(|sent| was_outer(sent, refused), refused, cx.out);
             }
             Some(BadMsg::IdTooHigh) => {
                 self.set_time(it.msg_id, cx.now);
@@ -64,10 +64,13 @@ impl Session<Client> {
             Some(BadMsg::IdForgotten) => self.on_forgotten(refused, cx.out),
             Some(BadMsg::SeqNoTooLow) => {
                 self.outbox.skip_seqnos(SEQNO_REPAIR);
-                self.send_again(refused, cx.out);
+                self.send_again(|sent| is_of(sent, refused), refused, cx.out);
             }
-            Some(BadMsg::Container | BadMsg::Salt | BadMsg::SeqNoTooHigh) => {
-                self.send_again(refused, cx.out);
+            Some(BadMsg::SeqNoTooHigh) => {
+                self.send_again(|sent| is_of(sent, refused), refused, cx.out);
+            }
+            Some(BadMsg::Container | BadMsg::Salt) => {
+                self.send_again(|sent| was_outer(sent, refused), refused, cx.out);
             }
             Some(BadMsg::IdLowBits | BadMsg::SeqNoEven | BadMsg::SeqNoOdd) | None => {
                 self.restart(is_certain, cx.rng, cx.out);
@@ -78,11 +81,11 @@ impl Session<Client> {
     /// Sends again what a refused message carried: what was sent but once, in new messages. Of the rest, an earlier copy
     /// may have been executed. If only the container was refused, the same goes into another; if the message itself was,
     /// nobody can say.
-    pub(super) fn send_again(&mut self, refused: MsgId, out: &mut Vec<Event>) {
+    fn send_again(&mut self, of: impl Fn(&Sent) -> bool, refused: MsgId, out: &mut Vec<Event>) {
         let sent: Vec<_> = self
             .outbox
             .unacked()
-            .filter(|sent| is_of(sent, refused))
+            .filter(|sent| of(sent))
             .map(|sent| (sent.msg_id, sent.copies, sent.content.call()))
             .collect();
         for (id, copies, call) in sent {
@@ -139,6 +142,12 @@ impl Session<Client> {
 
 fn is_of(sent: &Sent, refused: MsgId) -> bool {
     sent.msg_id == refused || sent.container == refused
+}
+
+/// Tells whether the last copy of a message stands or falls with a refused outer message. The refusal of a copy that went
+/// alone says nothing of one that went in a container after it.
+fn was_outer(sent: &Sent, refused: MsgId) -> bool {
+    sent.container == refused || (sent.msg_id == refused && sent.container == MsgId(0))
 }
 
 /// Content-related messages to skip when the server has seen greater sequence numbers: 64 in numbers.

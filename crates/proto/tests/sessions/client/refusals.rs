@@ -105,9 +105,23 @@ fn what_was_sent_twice_and_is_itself_refused_is_uncertain() {
     let (call, first) = alone.sent_call();
     alone.reconnect();
     alone.drain();
-    alone.hear_refusal(first.msg_id, 16);
+    alone.hear_refusal(first.msg_id, 33);
     assert_eq!(alone.told(), [Event::Uncertain { call }]);
     assert_eq!(alone.calls(), []);
+}
+
+#[test]
+fn a_refusal_of_a_copy_that_went_alone_says_nothing_of_one_in_a_container_after_it() {
+    for code in [16, 48, 64] {
+        let mut alone = Alone::new();
+        let (_, first) = alone.sent_call();
+        alone.reconnect();
+        alone.drain();
+        alone.hear_refusal(first.msg_id, code);
+        assert_eq!(alone.told(), [], "{code}");
+        assert_eq!(alone.calls(), [], "{code}");
+        assert_eq!(alone.client.calls_waiting(), 1, "{code}");
+    }
 }
 
 #[test]
