@@ -79,6 +79,7 @@ impl Host {
         for effect in effects.drain(..) {
             self.on_effect(effect, origin, cx);
         }
+        effects.shrink_to(EFFECTS_KEPT_MAX);
         self.effects = effects;
         if outcome.is_err() {
             self.close(link, None, cx);
@@ -417,6 +418,9 @@ impl Entry {
             .then(|| self.last_used + Duration::from_secs(SESSION_IDLE_S_MAX))
     }
 }
+
+/// Effects for which a host keeps room between two frames.
+const EFFECTS_KEPT_MAX: usize = 64;
 
 /// The transport error that tells a client to forget its key.
 const KEY_ABSENT: Option<i32> = Some(-404);
