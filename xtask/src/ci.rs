@@ -7,6 +7,7 @@ use anyhow::{Result, bail};
 
 use crate::r#gen;
 use crate::process::{self, cargo};
+use crate::sim;
 use crate::test::{self, Counts};
 use crate::tidy;
 use crate::venv::Venv;
@@ -50,6 +51,9 @@ pub(crate) fn run() -> Result<()> {
     });
     report.step("supply chain", supply_chain);
     report.step("test", || test::run_counted(&mut counts).map(Done::yes));
+    report.step("simulation", || {
+        sim::run(&["--budget", "2m"]).map(Done::yes)
+    });
 
     println!("\n{report}\n{counts}");
     if report.has_failed() {

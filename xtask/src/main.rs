@@ -9,6 +9,7 @@ mod constant_time;
 mod r#gen;
 mod metadata;
 mod process;
+mod sim;
 mod test;
 mod tidy;
 mod venv;
@@ -44,6 +45,7 @@ fn dispatch(words: &[&str]) -> Result<()> {
         ["bench", "--check"] => bench::check(),
         ["bench", "--record"] => bench::record(),
         ["constant-time"] => constant_time::run(),
+        ["sim", options @ ..] => sim::run(options),
         ["ci"] => ci::run(),
         _ => bail!(
             "'{}' is not a command here; `cargo xtask --help` lists them",
@@ -68,6 +70,11 @@ usage: cargo xtask <command>
                 real clients of other projects against the real server. Needs python3;
                 the clients are installed, pinned, into a virtual environment under target/.
                 For one crate `cargo test -p heliogram-proto` is enough.
+
+  sim [--seed N] [--budget 2m]
+                Simulates clusters of edges, hosts and clients under faults, in virtual time,
+                and checks what is promised; ends with a table of what was covered. A failure
+                names its seed, and `--seed` repeats exactly that run.
 
   ci            Runs all of the above plus format, spelling, clippy and rustdoc, warnings
                 being errors, and prints a table of what passed and how long it took.

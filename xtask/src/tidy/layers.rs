@@ -141,6 +141,7 @@ const EDGES: &[(&str, &[&str])] = &[
     ("heliogram-xtask", &["heliogram-tl", "heliogram-tl-gen"]),
     ("heliogram-interop", &[]),
     ("heliogram-examples", &[]),
+    ("heliogram-testkit", BELOW_PORTS),
 ];
 
 const BELOW_PORTS: &[&str] = &["heliogram-crypto", "heliogram-proto", "heliogram-tl"];

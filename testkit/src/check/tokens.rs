@@ -1,0 +1,177 @@
+//! Guarantees a, b, d and e, by the tokens inside calls and answers.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use heliogram_proto::cx::Mono;
+use heliogram_proto::ids::{Identity, MsgId, SessionId, Term};
+use heliogram_proto::port::{Call, Reply};
+
+use super::Failure;
+use crate::body::{Answer, Query};
+use crate::net::Who;
+
+/// Every wish of every client, and what became of it.
+#[derive(Debug, Default)]
+pub(crate) struct Tokens {
+    tokens: BTreeMap<u64, Token>,
+    executions: BTreeSet<(Term, Identity, SessionId, MsgId)>,
+    /// Outer messages that have brought calls to their execution.
+    packets: BTreeSet<(SessionId, MsgId)>,
+    pub(crate) failures: Vec<Failure>,
+    /// Executions of all calls.
+    pub(crate) runs: u64,
+    /// Runs beyond the first, each after a crash.
+    pub(crate) doubles: u64,
+    pub(crate) is_calm: bool,
+}
+
+#[derive(Debug)]
+struct Token {
+    client: usize,
+    identity: Identity,
+    runs: u32,
+    /// Times that it had no answer when something happened after which a call may run again.
+    chances: u32,
+    is_over: bool,
+}
+
+impl Tokens {
+    /// Takes note of a wish.
+    pub(crate) fn issued(&mut self, token: u64, client: usize, identity: Identity) {
+        let state = Token {
+            client,
+            identity,
+            runs: 0,
+            chances: 0,
+            is_over: false,
+        };
+        self.tokens.insert(token, state);
+    }
+
+    /// Takes note that an envelope has brought calls to their execution.
+    pub(crate) fn carried(&mut self, packet: (SessionId, MsgId), who: Who, now: Mono) {
+        if !self.packets.insert(packet) {
+            let detail = format!("{packet:?} brought by {who:?} at {now:?}");
+            self.fail("d: a packet is executed once, by whatever host", detail);
+        }
+    }
+
+    /// Takes note that the backend runs a call.
+    pub(crate) fn executed(&mut self, call: &Call, now: Mono) {
+        let Some(query) = Query::read(&call.body) else {
+            return self.fail("a call's body arrives as it was sent", format!("{call:?}"));
+        };
+        let execution = (call.term, call.identity, call.session_id, call.msg_id);
+        if !self.executions.insert(execution) {
+            self.fail(
+                "a: a host runs a call once for (identity, session, message)",
+                format!("{execution:?} at {now:?}"),
+            );
+        }
+        let is_calm = self.is_calm;
+        let Some(token) = self.tokens.get_mut(&query.token) else {
+            return self.fail("no call is invented", format!("{query:?}"));
+        };
+        self.runs += 1;
+        token.runs += 1;
+        let mut broken = Vec::new();
+        if token.identity != call.identity {
+            broken.push("e: a call stays with its identity");
+        }
+        if token.runs > 1 {
+            self.doubles += 1;
+            if token.runs > 1 + token.chances {
+                broken.push("b: a call runs again only if it had no answer when its host was lost");
+            }
+            if is_calm {
+                broken.push("without crashes no call runs twice");
+            }
+        }
+        let detail = format!("{query:?} {execution:?} {token:?} at {now:?}");
+        for rule in broken {
+            self.fail(rule, detail.clone());
+        }
+    }
+
+    /// Takes note of the answer that a client got.
+    pub(crate) fn answered(&mut self, token: u64, reply: &Reply) {
+        let said = match reply {
+            Reply::Result(body) => Some(Answer::read(body)),
+            Reply::Error(error) => Answer::token_of_error(&error.message).map(Some),
+        };
+        let Some(state) = self.tokens.get_mut(&token) else {
+            return self.fail("no answer is invented", format!("{token}"));
+        };
+        let mut broken = Vec::new();
+        if std::mem::replace(&mut state.is_over, true) {
+            broken.push("a call is answered once");
+        }
+        match said {
+            Some(said) if said != Some(token) => {
+                broken.push("e: an answer reaches its own call and no other");
+            }
+            Some(_) if state.runs == 0 => {
+                broken.push("an answer says that a call ran only if it did");
+            }
+            // The engine itself has refused the call.
+            None if state.runs > 0 && self.is_calm => {
+                broken.push("a call that the engine refused did not run");
+            }
+            Some(_) | None => {}
+        }
+        let detail = format!("token {token} {state:?} got {said:?}");
+        for rule in broken {
+            self.fail(rule, detail.clone());
+        }
+    }
+
+    /// Takes note that a client does not wait any more: nobody can say whether its call ran.
+    pub(crate) fn uncertain(&mut self, token: u64) {
+        if self.is_calm {
+            self.fail(
+                "without crashes every call gets its answer",
+                format!("{token}"),
+            );
+        }
+        if let Some(state) = self.tokens.get_mut(&token) {
+            state.is_over = true;
+        }
+    }
+
+    /// Takes note that a client has lost its patience with a call, or its interest.
+    pub(crate) fn given_up(&mut self, token: u64) {
+        if let Some(state) = self.tokens.get_mut(&token) {
+            state.is_over = true;
+        }
+    }
+
+    /// Takes note of something after which unanswered calls of these identities may run again.
+    pub(crate) fn disrupt(&mut self, of: impl Fn(usize, Identity) -> bool) {
+        for token in self.tokens.values_mut() {
+            if !token.is_over && of(token.client, token.identity) {
+                token.chances += 1;
+            }
+        }
+    }
+
+    /// Tells whether every wish has come to its end.
+    pub(crate) fn are_over(&self) -> bool {
+        self.tokens.values().all(|token| token.is_over)
+    }
+
+    pub(crate) fn finish(&mut self, now: Mono) {
+        let lost = self.tokens.iter().find(|(_, token)| !token.is_over);
+        if let Some((number, token)) = lost {
+            let detail = format!("token {number} {token:?} at {now:?}");
+            self.fail("no call is lost", detail);
+        }
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.tokens.len()
+    }
+
+    fn fail(&mut self, rule: &'static str, detail: String) {
+        self.failures.push(Failure { rule, detail });
+    }
+}

@@ -1,0 +1,415 @@
+//! A client: the real session, the real transport, and connections that come and go.
+
+pub(crate) mod act;
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use heliogram_crypto::AuthKey;
+use heliogram_proto::cx::{Cx, Mono};
+use heliogram_proto::envelope::{self, Message};
+use heliogram_proto::ids::Identity;
+use heliogram_proto::session::client::{Event as Told, Fate};
+use heliogram_proto::session::{Outgoing, Session};
+use heliogram_proto::side::Client as ClientSide;
+use heliogram_proto::transport::client::{Config, Incoming, Transport};
+
+use crate::net::{ConnId, End, Who};
+use crate::queue::Event;
+use crate::world::World;
+
+/// A client.
+#[derive(Debug)]
+pub(crate) struct Client {
+    pub(crate) key: AuthKey,
+    pub(crate) session: Session<ClientSide>,
+    /// The wall clock's error, in nanoseconds.
+    pub(crate) skew_ns: i64,
+    pub(crate) transport: Config,
+    pub(crate) conns: Vec<ClientConn>,
+    /// The token of each call that waits.
+    pub(crate) wishes: BTreeMap<u64, u64>,
+    pub(crate) is_dialing: bool,
+    /// It wants nothing any more, not even a connection.
+    pub(crate) is_retired: bool,
+    /// The server has told of its incarnation of this session.
+    is_known: bool,
+    next_ping: Mono,
+    armed: Option<Mono>,
+}
+
+/// A connection at its client.
+#[derive(Debug)]
+pub(crate) struct ClientConn {
+    pub(crate) id: ConnId,
+    transport: Transport,
+    last_heard: Mono,
+    /// Quick acks that are hoped for.
+    tokens: BTreeSet<u32>,
+    /// The last outer message that came.
+    last_id: i64,
+}
+
+impl Client {
+    pub(crate) const fn new(
+        key: AuthKey,
+        session: Session<ClientSide>,
+        skew_ns: i64,
+        transport: Config,
+    ) -> Self {
+        Self {
+            key,
+            session,
+            skew_ns,
+            transport,
+            conns: Vec::new(),
+            wishes: BTreeMap::new(),
+            is_dialing: false,
+            is_retired: false,
+            is_known: false,
+            next_ping: Mono(0),
+            armed: None,
+        }
+    }
+
+    pub(crate) fn identity(&self) -> Identity {
+        Identity(self.key.id())
+    }
+}
+
+impl World {
+    /// Connects a client to any edge.
+    pub(crate) fn dial(&mut self, client: usize) {
+        self.clients[client].is_dialing = false;
+        let edge = self.dice.index(self.edges.len());
+        if self.clients[client].is_retired {
+            return;
+        }
+        if !self.edges[edge].is_up {
+            return self.dial_later(client);
+        }
+        let (id, link) = self.net.open(Who::Client(client), edge);
+        self.accept(edge, link);
+        let mut hello = Vec::new();
+        let state = &mut self.clients[client];
+        let Ok(transport) = Transport::new(&state.transport, &mut self.entropy, &mut hello) else {
+            return;
+        };
+        state.conns.push(ClientConn {
+            id,
+            transport,
+            last_heard: self.now,
+            tokens: BTreeSet::new(),
+            last_id: 0,
+        });
+        self.send(id, End::Edge, &hello);
+        self.flush_client(client);
+    }
+
+    /// Has a client connect after a pause.
+    pub(crate) fn dial_later(&mut self, client: usize) {
+        if !std::mem::replace(&mut self.clients[client].is_dialing, true) {
+            let pause = self.dice.millis(0, 2_000);
+            self.queue.push(self.now + pause, Event::Dial { client });
+        }
+    }
+
+    /// Takes note that a connection is of no more use to its client.
+    pub(crate) fn client_leaves(&mut self, client: usize, conn: ConnId) {
+        let state = &mut self.clients[client];
+        let Some(at) = state.conns.iter().position(|it| it.id == conn) else {
+            return;
+        };
+        state.conns.remove(at);
+        self.step_client(client, Session::reconnected);
+        self.with_weather(|net, weather| net.close(conn, End::Client, weather));
+        if self.clients[client].conns.is_empty() {
+            self.dial_later(client);
+        } else {
+            self.flush_client(client);
+        }
+    }
+
+    /// Takes bytes from an edge.
+    pub(crate) fn client_receives(&mut self, client: usize, conn: ConnId, mut bytes: Vec<u8>) {
+        let state = &mut self.clients[client];
+        let Some(at) = state.conns.iter().position(|it| it.id == conn) else {
+            return;
+        };
+        let (mut out, mut got) = (Vec::new(), Vec::new());
+        let here = &mut state.conns[at];
+        here.last_heard = self.now;
+        let decoded = here
+            .transport
+            .decode(&mut bytes, &mut self.entropy, &mut out, &mut |item| {
+                got.push(match item {
+                    Incoming::Payload(payload) => Got::Payload(payload.bytes().to_vec()),
+                    Incoming::QuickAck { token } => Got::QuickAck(token),
+                    Incoming::Error { code } => Got::Error(code),
+                });
+            });
+        self.send(conn, End::Edge, &out);
+        if let Err(error) = decoded {
+            self.checks
+                .fail("a server's bytes can be decoded", format!("{error:?}"));
+        }
+        let mut is_good = true;
+        for item in got {
+            is_good &= match item {
+                Got::Payload(payload) => self.client_opens(client, conn, payload),
+                Got::QuickAck(token) => self.client_is_acked(client, conn, token),
+                Got::Error(code) => self.client_is_refused(client, code),
+            };
+        }
+        if is_good {
+            self.flush_client(client);
+        } else {
+            self.client_leaves(client, conn);
+        }
+    }
+
+    fn client_is_acked(&mut self, client: usize, conn: ConnId, token: u32) -> bool {
+        let state = &mut self.clients[client];
+        let here = state.conns.iter_mut().find(|it| it.id == conn);
+        if here.is_some_and(|it| !it.tokens.contains(&token)) {
+            self.checks
+                .fail("c: a quick ack was asked for", format!("{token:08x}"));
+        }
+        self.coverage.fault("quick ack received");
+        true
+    }
+
+    fn client_is_refused(&mut self, client: usize, code: i32) -> bool {
+        let id = self.clients[client].key.id();
+        if code == -404 && self.store.records.contains_key(&id) {
+            self.checks.fail(
+                "f: -404 is said only of a key that is absent",
+                format!("client {client} {id:?}"),
+            );
+        }
+        self.coverage.fault("transport error received");
+        false
+    }
+
+    /// Opens an envelope; `false` if the connection is to be closed.
+    fn client_opens(&mut self, client: usize, conn: ConnId, mut payload: Vec<u8>) -> bool {
+        let now = self.clock(self.clients[client].skew_ns);
+        let state = &mut self.clients[client];
+        let opened = match envelope::open::<ClientSide>(&state.key, &mut payload) {
+            Ok(opened) => opened,
+            Err(error) => {
+                let detail = format!("client {client}: {error}");
+                self.checks
+                    .fail("e: what reaches a client is sealed for it", detail);
+                return false;
+            }
+        };
+        self.coverage.received_by_client(opened.message.body);
+        let header = opened.message.header;
+        if let Some(here) = state.conns.iter_mut().find(|it| it.id == conn)
+            && header.session_id == state.session.id()
+        {
+            if header.msg_id.0 <= here.last_id && self.checks.is_calm {
+                let detail = format!("{header:?} after {}", here.last_id);
+                self.checks
+                    .fail("wire order is the order of identifiers", detail);
+            }
+            here.last_id = header.msg_id.0;
+        }
+        let mut events = Vec::new();
+        let mut cx = Cx {
+            now,
+            rng: &mut self.entropy,
+            out: &mut events,
+        };
+        let handled = state.session.handle(opened.message, &mut cx);
+        for event in events {
+            self.client_is_told(client, event);
+        }
+        if let Err(error) = handled {
+            self.coverage.fault("client refused a server's message");
+            if self.checks.is_calm {
+                let detail = format!("client {client} {header:?}: {error:?}");
+                self.checks
+                    .fail("a client accepts what its server says", detail);
+            }
+            return false;
+        }
+        true
+    }
+
+    /// Lets a client's session take a step, and does what it says.
+    pub(crate) fn step_client(
+        &mut self,
+        client: usize,
+        step: impl FnOnce(&mut Session<ClientSide>, &mut Cx<'_, Told>),
+    ) {
+        let now = self.clock(self.clients[client].skew_ns);
+        let mut events = Vec::new();
+        let mut cx = Cx {
+            now,
+            rng: &mut self.entropy,
+            out: &mut events,
+        };
+        step(&mut self.clients[client].session, &mut cx);
+        for event in events {
+            self.client_is_told(client, event);
+        }
+    }
+
+    fn client_is_told(&mut self, client: usize, event: Told) {
+        let state = &mut self.clients[client];
+        match event {
+            Told::Answer { call, reply } => match state.wishes.remove(&call) {
+                Some(token) => self.checks.tokens.answered(token, &reply),
+                None => self
+                    .checks
+                    .fail("a call is answered once", format!("{call} {reply:?}")),
+            },
+            Told::GaveUp => {
+                self.coverage.fault("client gave up on its session");
+                self.client_begins_anew(client, "GaveUp");
+                self.step_client(client, Session::renew);
+            }
+            Told::NewSession => {
+                if std::mem::replace(&mut state.is_known, true) {
+                    self.client_begins_anew(client, "NewSession");
+                }
+            }
+            Told::Restarted { .. } => {
+                state.is_known = false;
+                self.coverage.fault("client began a new session");
+                self.client_begins_anew(client, "Restarted");
+            }
+            Told::Uncertain { call } => {
+                self.coverage.fault("call uncertain");
+                if let Some(token) = state.wishes.remove(&call) {
+                    self.checks.tokens.uncertain(token);
+                }
+            }
+            Told::TimedOut { call } => {
+                self.coverage.fault("call timed out");
+                if let Some(token) = state.wishes.remove(&call) {
+                    self.checks.tokens.given_up(token);
+                }
+            }
+            Told::Dropped { fate, .. } => self.coverage.fault(match fate {
+                Fate::Answered => "dropped answer: had been answered",
+                Fate::Running => "dropped answer: runs",
+                Fate::Unknown => "dropped answer: unknown",
+            }),
+            Told::SessionDestroyed { was_there, .. } => self.coverage.fault(if was_there {
+                "session destroyed"
+            } else {
+                "session to destroy not found"
+            }),
+            Told::Missed => self.coverage.fault("client may have missed updates"),
+            Told::Update(_) => self.coverage.fault("update received"),
+            Told::KeyDestroyed { .. } | Told::Pong { .. } | Told::Refused { .. } => {}
+        }
+    }
+
+    /// Takes note that calls without an answer are sent anew, as new calls.
+    fn client_begins_anew(&mut self, client: usize, why: &str) {
+        if self.checks.is_calm {
+            let detail = format!("client {client}: {why} at {:?}", self.now);
+            self.checks
+                .fail("without crashes no client begins anew", detail);
+        }
+        self.checks.tokens.disrupt(|of, _| of == client);
+    }
+
+    /// Sends what a client has to say.
+    pub(crate) fn flush_client(&mut self, client: usize) {
+        let now = self.clock(self.clients[client].skew_ns);
+        let state = &mut self.clients[client];
+        let ready: Vec<_> = (0..state.conns.len())
+            .filter(|&at| state.conns[at].transport.is_ready())
+            .collect();
+        let Some(&at) = ready.get(self.dice.index(ready.len())) else {
+            return;
+        };
+        let mut out: Vec<Outgoing> = Vec::new();
+        state.session.drain(&mut Cx {
+            now,
+            rng: &mut self.entropy,
+            out: &mut out,
+        });
+        let (here, mut bytes) = (&mut state.conns[at], Vec::new());
+        for Outgoing { header, body } in out {
+            self.checks.wire.client_said(&header, &body);
+            let message = Message {
+                header,
+                body: &body,
+            };
+            let mut sealed = Vec::new();
+            let Ok(token) =
+                envelope::seal::<ClientSide>(&state.key, &message, &mut sealed, &mut self.entropy)
+            else {
+                continue;
+            };
+            let wants_quick_ack = self.dice.chance(100);
+            if wants_quick_ack {
+                here.tokens.insert(token);
+            }
+            self.stranger.captures(&sealed, &mut self.dice);
+            let encoded =
+                here.transport
+                    .encode(&sealed, wants_quick_ack, &mut self.entropy, &mut bytes);
+            if let Err(error) = encoded {
+                self.checks
+                    .fail("what a client says can be encoded", format!("{error:?}"));
+            }
+        }
+        let conn = here.id;
+        self.send(conn, End::Edge, &bytes);
+        self.arm_client(client);
+    }
+
+    /// Does what is due at a client.
+    pub(crate) fn client_tick(&mut self, client: usize) {
+        let state = &mut self.clients[client];
+        state.armed = None;
+        if state.is_retired {
+            return;
+        }
+        let is_waiting = !state.wishes.is_empty();
+        let silent = state.conns.iter().find(|it| {
+            let silence = self.now.since(it.last_heard).as_secs();
+            silence > if is_waiting { 30 } else { 90 }
+        });
+        if let Some(conn) = silent.map(|it| it.id) {
+            self.coverage.fault("client found its connection silent");
+            self.client_leaves(client, conn);
+        }
+        let state = &mut self.clients[client];
+        if !state.conns.is_empty() && state.next_ping <= self.now {
+            state.next_ping = self.now + PULSE;
+            state.session.ping(0, Some(75));
+        }
+        self.step_client(client, Session::handle_deadline);
+        self.flush_client(client);
+        self.arm_client(client);
+    }
+
+    fn arm_client(&mut self, client: usize) {
+        let state = &mut self.clients[client];
+        let due = state.session.next_deadline().unwrap_or(Mono(u64::MAX));
+        let pulse = self.now + PULSE;
+        let at = due.min(pulse).max(self.now + TICK_MIN);
+        if state.armed.is_none_or(|armed| armed > at) {
+            state.armed = Some(at);
+            self.queue.push(at, Event::ClientTick { client });
+        }
+    }
+}
+
+enum Got {
+    Error(i32),
+    Payload(Vec<u8>),
+    QuickAck(u32),
+}
+
+/// Between two looks at whether a connection still lives.
+const PULSE: core::time::Duration = core::time::Duration::from_secs(20);
+/// What is due at once is sent with the next bytes anyway.
+const TICK_MIN: core::time::Duration = core::time::Duration::from_millis(1);

@@ -1,0 +1,16 @@
+//! Simulates clusters under faults: `testkit/` does the work.
+
+use anyhow::Result;
+
+use crate::process::{self, cargo};
+
+/// Runs the simulator with these options.
+///
+/// # Errors
+///
+/// When a promise was broken; the simulator has printed which, and the seed.
+pub(crate) fn run(options: &[&str]) -> Result<()> {
+    let mut command = cargo(&["run", "--locked", "--package", "heliogram-testkit", "--"]);
+    command.args(options);
+    process::run(command)
+}
