@@ -4,6 +4,7 @@
 //! when it has done one, so messages go longest first. Beside one that is longer than some others together there is nothing
 //! to gain: it goes alone.
 
+use core::array;
 use core::cmp::Reverse;
 use core::mem;
 
@@ -12,6 +13,7 @@ use super::{
     message_hash, open_on, seal_on, split,
 };
 use crate::AuthKey;
+use crate::auth_key::DirectionPart;
 use crate::simd::{Cpu, KeyIv, Task};
 
 /// As [`super::seal_batch`], on a processor of choice.
@@ -86,6 +88,10 @@ impl<'a> Message<'a> {
             parts,
         })
     }
+
+    fn key_part(&self) -> &'a DirectionPart {
+        self.key.part(self.dir)
+    }
 }
 
 /// Cuts the queue, longest first, into groups that are worked off together.
@@ -117,23 +123,45 @@ fn group_len(queue: &[Message<'_>]) -> usize {
     }
 }
 
-/// Hashes all plaintexts of a group, two at a time where that is as fast as one.
+/// Hashes all plaintexts of a group, several at a time where that is as fast as one.
 fn for_each_hash(
     cpu: Cpu,
     group: &mut [Message<'_>],
     mut done: impl FnMut(&mut Message<'_>, MessageHash),
 ) {
-    for pair in group.chunks_mut(2) {
+    let (sixteens, others) = group.as_chunks_mut::<16>();
+    for messages in sixteens {
+        match cpu.sixteen() {
+            Some(kernels) => {
+                let keys = array::from_fn(|i| messages[i].key_part());
+                let texts = array::from_fn(|i| &*messages[i].parts.text);
+                let hashes = kernels.hash(keys, texts);
+                for (message, large) in messages.iter_mut().zip(hashes) {
+                    done(message, MessageHash { large });
+                }
+            }
+            None => hash_in_pairs(cpu, messages, &mut done),
+        }
+    }
+    hash_in_pairs(cpu, others, &mut done);
+}
+
+fn hash_in_pairs(
+    cpu: Cpu,
+    messages: &mut [Message<'_>],
+    done: &mut impl FnMut(&mut Message<'_>, MessageHash),
+) {
+    for pair in messages.chunks_mut(2) {
         match (pair, cpu.aes_sha()) {
             ([a, b], Some(kernels)) => {
-                let keys = [a.key.part(a.dir), b.key.part(b.dir)];
+                let keys = [a.key_part(), b.key_part()];
                 let [of_a, of_b] = kernels.hash_pair(keys, [a.parts.text, b.parts.text]);
                 done(a, MessageHash { large: of_a });
                 done(b, MessageHash { large: of_b });
             }
             (messages, _) => {
                 for message in messages {
-                    let hash = message_hash(message.key.part(message.dir), message.parts.text);
+                    let hash = message_hash(message.key_part(), message.parts.text);
                     done(message, hash);
                 }
             }
@@ -143,15 +171,33 @@ fn for_each_hash(
 
 /// What there is to encrypt or decrypt once each `msg_key` is in its place.
 fn tasks<'a>(cpu: Cpu, group: &'a mut [Message<'_>]) -> impl Iterator<Item = Task<'a>> {
-    group.iter_mut().map(move |message| {
-        let Parts { msg_key, text, .. } = &mut message.parts;
-        let part = message.key.part(message.dir);
-        let derived = match cpu.aes_sha() {
-            Some(kernels) => kernels.derive(part, msg_key),
-            None => KeyIv::from_plain(&derive(part, msg_key)),
+    let (sixteens, others) = group.as_chunks_mut::<16>();
+    let sixteens = sixteens.iter_mut().flat_map(move |messages| {
+        let derived = match cpu.sixteen() {
+            Some(kernels) => kernels.derive(
+                array::from_fn(|i| messages[i].key_part()),
+                array::from_fn(|i| &*messages[i].parts.msg_key),
+            ),
+            None => array::from_fn(|i| derive_on(cpu, &messages[i])),
         };
-        Task { derived, text }
+        messages.iter_mut().zip(derived)
+    });
+    let others = others.iter_mut().map(move |message| {
+        let derived = derive_on(cpu, message);
+        (message, derived)
+    });
+    sixteens.chain(others).map(|(message, derived)| Task {
+        derived,
+        text: message.parts.text,
     })
+}
+
+fn derive_on(cpu: Cpu, message: &Message<'_>) -> KeyIv {
+    let (part, msg_key) = (message.key_part(), &*message.parts.msg_key);
+    match cpu.aes_sha() {
+        Some(kernels) => kernels.derive(part, msg_key),
+        None => KeyIv::from_plain(&derive(part, msg_key)),
+    }
 }
 
 fn report<T>(results: &mut [T], index: usize, result: T) {

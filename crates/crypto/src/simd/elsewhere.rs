@@ -70,3 +70,21 @@ impl AesSha {
         match self {}
     }
 }
+
+/// Never there.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Sixteen {}
+
+impl Sixteen {
+    pub(super) fn new(_: Cpu) -> Option<Self> {
+        None
+    }
+
+    pub(crate) fn hash(self, _: [&DirectionPart; 16], _: [&[[u8; 16]]; 16]) -> [[u8; 32]; 16] {
+        match self {}
+    }
+
+    pub(crate) fn derive(self, _: [&DirectionPart; 16], _: [&[u8; 16]; 16]) -> [KeyIv; 16] {
+        match self {}
+    }
+}

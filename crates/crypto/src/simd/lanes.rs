@@ -39,7 +39,7 @@ pub(super) unsafe fn run<'a, const ENCRYPT: bool>(
             Level::Vaes512 => drive::<16, ENCRYPT>(tasks, advance_512::<ENCRYPT>),
             Level::Vaes256 => drive::<16, ENCRYPT>(tasks, advance_256::<ENCRYPT>),
             Level::AesSha | Level::AesNi | Level::Plain => {
-                drive::<8, ENCRYPT>(tasks, advance_128::<ENCRYPT>)
+                drive::<8, ENCRYPT>(tasks, advance_128::<ENCRYPT>);
             }
         }
     }
@@ -53,7 +53,8 @@ unsafe fn drive<'a, const LANES: usize, const ENCRYPT: bool>(
     tasks: &mut dyn Iterator<Item = Task<'a>>,
     advance: unsafe fn(&mut Lanes<'a, LANES>, usize),
 ) {
-    let (mut lanes, mut tasks) = (Lanes::<LANES>::new(), tasks.fuse());
+    let mut lanes = Lanes::<LANES>::new();
+    let mut tasks = tasks.fuse();
     loop {
         for lane in 0..LANES {
             if lanes.left[lane] == 0
@@ -95,6 +96,7 @@ struct Lanes<'a, const LANES: usize> {
 }
 
 impl<'a, const LANES: usize> Lanes<'a, LANES> {
+    #[inline]
     #[target_feature(enable = "avx")]
     fn new() -> Self {
         let zero = _mm_setzero_si128();

@@ -19,6 +19,23 @@ pub(crate) struct KeyIv {
 }
 
 impl KeyIv {
+    /// Puts together what the two hashes of the derivation give.
+    ///
+    /// ```text
+    /// key = a[..8]  b[8..24]  a[24..]        iv = b[..8]  a[8..24]  b[24..]
+    /// ```
+    #[inline]
+    #[target_feature(enable = "avx")]
+    pub(super) fn from_digests(
+        [a_low, a_high]: [__m128i; 2],
+        [b_low, b_high]: [__m128i; 2],
+    ) -> Self {
+        Self {
+            key: [halves(a_low, b_low), halves(b_high, a_high)],
+            iv: [halves(b_low, a_low), halves(a_high, b_high)],
+        }
+    }
+
     /// Takes over what was derived elsewhere.
     pub(crate) fn from_plain(derived: &AesKeyIv) -> Self {
         Self {
@@ -146,15 +163,20 @@ impl Decryption {
 }
 
 /// Derives key and vector: two hashes of one block each, in the time of one.
-///
-/// ```text
-/// a = SHA-256(msg_key | auth_key[x..36 + x])         key = a[..8]  b[8..24]  a[24..]
-/// b = SHA-256(auth_key[40 + x..76 + x] | msg_key)    iv  = b[..8]  a[8..24]  b[24..]
-/// ```
 #[inline(never)]
 #[target_feature(enable = "sha,avx")]
 pub(super) fn derive(key: &DirectionPart, msg_key: __m128i) -> KeyIv {
-    // What follows 52 bytes: a one, zeros, and the length as 416 bits. It starts at the fourth byte of the last 16.
+    let blocks = derivation_blocks(key, msg_key);
+    let [a, b] = State::compress_pair([State::new(); 2], blocks);
+    KeyIv::from_digests(a.digest(), b.digest())
+}
+
+/// What the derivation hashes: `msg_key | auth_key[x..36 + x]` and `auth_key[40 + x..76 + x] | msg_key`, each with
+/// SHA-256's own padding.
+#[inline]
+#[target_feature(enable = "avx")]
+pub(super) fn derivation_blocks(key: &DirectionPart, msg_key: __m128i) -> [Block; 2] {
+    // What follows 52 bytes: a one, zeros, and the length in bits. It starts at the fourth byte of the last 16.
     let padding = _mm_set_epi32(0, (8 * 52_i32).to_be(), 0, ONE_BIT);
     let block_a = [
         msg_key,
@@ -168,12 +190,7 @@ pub(super) fn derive(key: &DirectionPart, msg_key: __m128i) -> KeyIv {
         _mm_alignr_epi8::<12>(msg_key, part(key, 60)),
         _mm_alignr_epi8::<12>(padding, msg_key),
     ];
-    let [a, b] = State::compress_pair([State::new(); 2], [block_a, block_b]);
-    let ([a_low, a_high], [b_low, b_high]) = (a.digest(), b.digest());
-    KeyIv {
-        key: [halves(a_low, b_low), halves(b_high, a_high)],
-        iv: [halves(b_low, a_low), halves(a_high, b_high)],
-    }
+    [block_a, block_b]
 }
 
 /// Returns the low half of one and the high half of the other.
@@ -192,7 +209,7 @@ pub(super) fn msg_key([low, high]: [__m128i; 2]) -> __m128i {
 
 /// How many blocks of 64 bytes are hashed: 32 bytes of key, the text, and at least 9 bytes of SHA-256's own padding.
 #[inline]
-fn hashed_blocks(text: &[[u8; 16]]) -> usize {
+pub(super) fn hashed_blocks(text: &[[u8; 16]]) -> usize {
     (KEY_UNITS + text.len()) / 4 + 1
 }
 
@@ -200,13 +217,17 @@ fn hashed_blocks(text: &[[u8; 16]]) -> usize {
 #[inline]
 #[target_feature(enable = "avx")]
 fn hashed_block(key: &DirectionPart, text: &[[u8; 16]], i: usize) -> Block {
-    let whole = (4 * i)
-        .checked_sub(KEY_UNITS)
-        .and_then(|at| text.get(at..at + 4)?.first_chunk::<4>());
-    match whole {
+    match whole_block(text, i) {
         Some(units) => units.map(|unit| load(&unit)),
         None => edge_block(key, text, i),
     }
+}
+
+/// One of them, if it has nothing but text.
+#[inline]
+pub(super) fn whole_block(text: &[[u8; 16]], i: usize) -> Option<&[[u8; 16]; 4]> {
+    let at = (4 * i).checked_sub(KEY_UNITS)?;
+    text.get(at..at + 4)?.first_chunk()
 }
 
 /// The first or the last of them. All lengths being multiples of 16, it has four units that are key, text or padding as
@@ -214,7 +235,7 @@ fn hashed_block(key: &DirectionPart, text: &[[u8; 16]], i: usize) -> Block {
 #[cold]
 #[inline(never)]
 #[target_feature(enable = "avx")]
-fn edge_block(key: &DirectionPart, text: &[[u8; 16]], i: usize) -> Block {
+pub(super) fn edge_block(key: &DirectionPart, text: &[[u8; 16]], i: usize) -> Block {
     let mut block: Block = array::from_fn(|unit| match (4 * i + unit).checked_sub(KEY_UNITS) {
         None => part(key, 88 + 16 * unit),
         Some(at) if at == text.len() => _mm_set_epi32(0, 0, 0, ONE_BIT),

@@ -40,18 +40,20 @@ mod register;
 #[cfg(target_arch = "x86_64")]
 mod sha256;
 #[cfg(target_arch = "x86_64")]
+mod sha256_sixteen;
+#[cfg(target_arch = "x86_64")]
 mod x86;
 #[cfg(target_arch = "x86_64")]
 pub(crate) use lanes::Task;
 #[cfg(target_arch = "x86_64")]
 pub(crate) use message::KeyIv;
 #[cfg(target_arch = "x86_64")]
-pub(crate) use x86::{Aes, AesSha};
+pub(crate) use x86::{Aes, AesSha, Sixteen};
 
 #[cfg(not(target_arch = "x86_64"))]
 mod elsewhere;
 #[cfg(not(target_arch = "x86_64"))]
-pub(crate) use elsewhere::{Aes, AesSha, KeyIv, Task};
+pub(crate) use elsewhere::{Aes, AesSha, KeyIv, Sixteen, Task};
 
 /// Which instructions are used. Each level has all of those before it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -66,7 +68,7 @@ pub enum Level {
     AesSha,
     /// And VAES on registers of 256 bits.
     Vaes256,
-    /// And VAES on registers of 512 bits.
+    /// And VAES on registers of 512 bits, and AVX-512 for hashing sixteen messages at once.
     Vaes512,
 }
 
@@ -140,6 +142,12 @@ impl Cpu {
         AesSha::new(self)
     }
 
+    /// The kernels that need AVX-512 too.
+    #[inline]
+    pub(crate) fn sixteen(self) -> Option<Sixteen> {
+        Sixteen::new(self)
+    }
+
     fn at_most(self, level: Level) -> Self {
         Self {
             level: self.level.min(level),
@@ -160,7 +168,7 @@ impl Cpu {
             (Level::AesNi, has!("aes") && has!("avx")),
             (Level::AesSha, has!("sha")),
             (Level::Vaes256, has!("vaes") && has!("avx2")),
-            (Level::Vaes512, has!("avx512f")),
+            (Level::Vaes512, has!("avx512f") && has!("avx512bw")),
         ];
         let level = found
             .into_iter()

@@ -19,9 +19,10 @@ impl State {
     #[inline]
     #[target_feature(enable = "sha,avx")]
     pub(super) fn new() -> Self {
+        let [a, b, c, d, e, f, g, h] = INITIAL;
         Self {
-            abef: words([0x9b05_688c, 0x510e_527f, 0xbb67_ae85, 0x6a09_e667]),
-            cdgh: words([0x5be0_cd19, 0x1f83_d9ab, 0xa54f_f53a, 0x3c6e_f372]),
+            abef: words([f, e, b, a]),
+            cdgh: words([h, g, d, c]),
         }
     }
 
@@ -122,8 +123,20 @@ fn words([w0, w1, w2, w3]: [u32; 4]) -> __m128i {
     )
 }
 
-/// Source: FIPS 180-4, section 4.2.2.
-const ROUND_CONSTANTS: [[u32; 4]; 16] = [
+/// The state before the first block. Source: FIPS 180-4, section 5.3.3.
+pub(super) const INITIAL: [u32; 8] = [
+    0x6a09_e667,
+    0xbb67_ae85,
+    0x3c6e_f372,
+    0xa54f_f53a,
+    0x510e_527f,
+    0x9b05_688c,
+    0x1f83_d9ab,
+    0x5be0_cd19,
+];
+
+/// What each round adds. Source: FIPS 180-4, section 4.2.2.
+pub(super) const ROUND_CONSTANTS: [[u32; 4]; 16] = [
     [0x428a_2f98, 0x7137_4491, 0xb5c0_fbcf, 0xe9b5_dba5],
     [0x3956_c25b, 0x59f1_11f1, 0x923f_82a4, 0xab1c_5ed5],
     [0xd807_aa98, 0x1283_5b01, 0x2431_85be, 0x550c_7dc3],

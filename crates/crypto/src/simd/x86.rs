@@ -2,7 +2,7 @@
 
 use super::lanes::{self, Task};
 use super::message::{self, KeyIv};
-use super::{Cpu, Level, aes, ige};
+use super::{Cpu, Level, aes, ige, sha256_sixteen};
 use crate::auth_key::DirectionPart;
 
 /// Proof of AES-NI and AVX.
@@ -79,5 +79,36 @@ impl AesSha {
     pub(crate) fn derive(self, key: &DirectionPart, msg_key: &[u8; 16]) -> KeyIv {
         // SAFETY: `self` proves AVX and SHA-NI.
         unsafe { message::derive(key, aes::load(msg_key)) }
+    }
+}
+
+/// Proof of AVX-512, in the parts that hash sixteen messages at once.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Sixteen(());
+
+impl Sixteen {
+    #[inline]
+    pub(super) fn new(cpu: Cpu) -> Option<Self> {
+        (cpu.level() >= Level::Vaes512).then_some(Self(()))
+    }
+
+    /// Returns `msg_key_large` of sixteen plaintexts, in the time of the longest.
+    pub(crate) fn hash(
+        self,
+        keys: [&DirectionPart; 16],
+        texts: [&[[u8; 16]]; 16],
+    ) -> [[u8; 32]; 16] {
+        // SAFETY: `self` proves AVX-512 F and BW.
+        unsafe { sha256_sixteen::hash(keys, texts) }
+    }
+
+    /// Derives the keys and vectors of sixteen messages.
+    pub(crate) fn derive(
+        self,
+        keys: [&DirectionPart; 16],
+        msg_keys: [&[u8; 16]; 16],
+    ) -> [KeyIv; 16] {
+        // SAFETY: `self` proves AVX-512 F and BW.
+        unsafe { sha256_sixteen::derive(keys, msg_keys) }
     }
 }
