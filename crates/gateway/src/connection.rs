@@ -40,6 +40,8 @@ pub(crate) struct Connection {
     backlog: Backlog,
     /// The host has, or may have, something to drain.
     wants_drain: bool,
+    /// Somebody else drains the host for this connection, and wakes it after that.
+    is_claimed: bool,
     /// The last drain of a shutdown is done.
     is_drained: bool,
     end: Option<End>,
@@ -76,6 +78,7 @@ impl Connection {
             handle,
             admission: Some(admission),
             wants_drain: false,
+            is_claimed: false,
             is_drained: false,
             end: None,
             phase: Phase::Running,
@@ -103,7 +106,10 @@ impl Connection {
             if self.is_over() {
                 return Poll::Ready(());
             }
-            if !is_active && !self.is_due(task, sleep.as_mut()) && self.handle.sleep(task.waker()) {
+            if !is_active
+                && !self.is_due(task, sleep.as_mut())
+                && self.handle.sleep(task.waker(), self.takes_more())
+            {
                 return Poll::Pending;
             }
         }
@@ -148,6 +154,7 @@ impl Connection {
 
     fn take_mail(&mut self, scratch: &mut Scratch) {
         self.wants_drain |= self.handle.take(&mut scratch.mail);
+        self.is_claimed = self.is_claimed && self.handle.is_claimed();
     }
 
     fn handle_mail(&mut self, now: Now, scratch: &mut Scratch) {
@@ -282,7 +289,11 @@ impl Connection {
     }
 
     fn may_drain(&self) -> bool {
-        self.wants_drain && self.end.is_none() && self.backlog.may_grow()
+        self.wants_drain && !self.is_claimed && self.takes_more()
+    }
+
+    fn takes_more(&self) -> bool {
+        self.end.is_none() && self.backlog.may_grow()
     }
 
     /// Takes what the host has ready, if the socket takes it.
@@ -290,6 +301,13 @@ impl Connection {
         if self.phase == Phase::Closing && !self.is_drained {
             self.wants_drain = true;
         }
+        if !self.may_drain() {
+            return;
+        }
+        // What somebody else has drained before comes first.
+        self.is_claimed = !self.handle.take_to_drain(&mut scratch.mail);
+        self.handle_mail(now, scratch);
+        self.submit(scratch);
         if !self.may_drain() {
             return;
         }

@@ -33,7 +33,7 @@ pub(crate) struct Edge {
     pub(crate) limiter: Mutex<Limiter>,
     pub(crate) links: Links,
     store: Arc<dyn AuthKeys>,
-    cache: Mutex<KeyCache>,
+    pub(crate) cache: Mutex<KeyCache>,
     exchanges: Mutex<Exchanges>,
     pool: Pool,
     next_link: AtomicU64,
@@ -297,13 +297,17 @@ impl Edge {
         }
     }
 
-    fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) {
+    pub(crate) fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) {
         self.runtime.spawn(task);
     }
 }
 
-/// Neither input makes the cache ask the store.
+/// No input of these makes the cache ask the store.
 impl heliogram_ports::Edge for Edge {
+    fn fan_out(self: Arc<Self>, links: Vec<LinkId>) {
+        self.fan_out_to(&links);
+    }
+
     fn bound(&self, facts: KeyFacts) {
         self.tell_keys(keys::Input::Bound { facts });
     }

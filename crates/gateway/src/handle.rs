@@ -26,6 +26,22 @@ struct Inner {
     mailbox: Mailbox,
     /// Set while the task sleeps, so that what a turn brings about itself does not wake it.
     waker: Option<Waker>,
+    /// The socket can take more than it has.
+    takes_more: bool,
+}
+
+/// The sole right to drain the host for a connection that sleeps. Dropped, it hands in what was drained and wakes the
+/// connection: a panic meanwhile keeps no connection from its own drains.
+pub(crate) struct Claim {
+    handle: Arc<Handle>,
+    pub(crate) drained: Vec<Input>,
+}
+
+impl Drop for Claim {
+    fn drop(&mut self) {
+        let drained = &mut self.drained;
+        self.handle.change(|mailbox| mailbox.hand_in(drained));
+    }
 }
 
 impl Handle {
@@ -40,14 +56,37 @@ impl Handle {
         inner.mailbox.take(out)
     }
 
+    /// Takes all mail before the turn drains the host; `false` while somebody else drains: the task is woken then.
+    pub(crate) fn take_to_drain(&self, out: &mut Vec<Input>) -> bool {
+        self.inner.lock().mailbox.take_to_drain(out)
+    }
+
+    /// Tells whether somebody else drains the host.
+    pub(crate) fn is_claimed(&self) -> bool {
+        self.inner.lock().mailbox.is_claimed()
+    }
+
+    /// Claims the right to drain the host, if the task sleeps, nothing waits for it and its socket takes more.
+    pub(crate) fn claim(self: &Arc<Self>) -> Option<Claim> {
+        let mut inner = self.inner.lock();
+        let may = inner.waker.is_some() && inner.takes_more && inner.mailbox.claim();
+        may.then(|| Claim {
+            handle: Arc::clone(self),
+            drained: Vec::new(),
+        })
+    }
+
     /// Notes that a turn is over which began in `phase`.
     pub(crate) fn settle(&self, phase: Phase) {
         self.settled.store(phase.into(), Ordering::Release);
     }
 
     /// Ends the turns: from now on mail wakes the task. `false` if there is some already.
-    pub(crate) fn sleep(&self, waker: &Waker) -> bool {
+    ///
+    /// `takes_more`: whatever may be drained meanwhile can be written.
+    pub(crate) fn sleep(&self, waker: &Waker, takes_more: bool) -> bool {
         let mut inner = self.inner.lock();
+        inner.takes_more = takes_more;
         let is_empty = inner.mailbox.is_empty();
         if is_empty {
             inner.waker = Some(waker.clone());
@@ -101,12 +140,14 @@ impl Links {
 
     /// Puts mail into a link's mailbox; nothing if it is gone.
     pub(crate) fn post(&self, link: LinkId, mail: Input) {
-        let handle = self
-            .shard(link)
-            .and_then(|shard| shard.lock().get(&link).cloned());
-        if let Some(handle) = handle {
+        if let Some(handle) = self.find(link) {
             handle.post(mail);
         }
+    }
+
+    /// Finds a link.
+    pub(crate) fn find(&self, link: LinkId) -> Option<Arc<Handle>> {
+        self.shard(link)?.lock().get(&link).cloned()
     }
 
     /// Makes every connection take a turn.

@@ -17,6 +17,7 @@
 mod config;
 mod connection;
 mod edge;
+mod fanout;
 mod gateway;
 mod handle;
 mod pool;

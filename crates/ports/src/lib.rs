@@ -131,6 +131,10 @@ pub trait Edge: Send + Sync + 'static {
     /// Says that a temporary key is bound to a permanent one: its frames are to carry these facts from now on.
     fn bound(&self, key: KeyFacts);
 
+    /// Says that one push has reached these links, and that there is something to drain for each of them: whoever is
+    /// not busy is drained and sealed in batches.
+    fn fan_out(self: Arc<Self>, links: Vec<LinkId>);
+
     /// Says that a key is no more: connections that use it are closed with `-404` at its next frame.
     fn revoke(&self, key: AuthKeyId);
 }

@@ -50,6 +50,13 @@ pub const KEY_UNUSED_MAX: Duration = Duration::from_secs(60);
 /// How long a gateway believes that a key is absent.
 pub const KEY_ABSENT_MAX: Duration = Duration::from_secs(2);
 
+/// Links that one push has reached, from which on they are sealed together. Below, each is woken and seals its own.
+pub const FANOUT_LINKS_MIN: usize = 8;
+
+/// Links of a fan-out that are drained and sealed together: what the kernels gain most from, and no more than keeps a
+/// link from its own drain for some ten microseconds.
+pub const FANOUT_BATCH_LINKS: usize = 64;
+
 // ---- link: one connection ----
 
 /// From a connection's start to knowing its transport.

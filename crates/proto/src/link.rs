@@ -130,6 +130,11 @@ impl Link {
             Input::Answer(body) => self.answer(&body, write, cx),
             Input::Key { id, outcome } => self.key_found(id, outcome, write, cx),
             Input::Revoked { id } => self.keys.revoke(id),
+            Input::Said(said) => self.send(&mut vec![*said], &mut Scratch::default(), write, cx),
+            Input::Sealed(envelope) => {
+                let encoded = self.transport.encode(&envelope, cx.rng, write);
+                debug_assert!(encoded.is_ok(), "a host's messages fit every framing");
+            }
             Input::Refuse { code } => self.close(code, Cause::Exchange, write, cx),
         }
     }

@@ -180,6 +180,18 @@ pub enum FromHost {
     },
 }
 
+impl FromHost {
+    /// Returns which connection it is for.
+    #[must_use]
+    pub const fn link(&self) -> LinkId {
+        match *self {
+            Self::Close { link, .. } | Self::QuickAck { link, .. } | Self::Seal { link, .. } => {
+                link
+            }
+        }
+    }
+}
+
 /// What a client said of itself in `initConnection`.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ClientInfo {

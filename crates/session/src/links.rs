@@ -53,6 +53,12 @@ struct Entry {
     ready: AtomicU64,
 }
 
+impl Entry {
+    fn is_news(&self, shard: usize) -> bool {
+        self.ready.fetch_or(ShardSet::bit(shard), Ordering::AcqRel) == 0
+    }
+}
+
 impl Links {
     /// Makes an empty table.
     pub(crate) fn new() -> Self {
@@ -90,11 +96,22 @@ impl Links {
 
     /// Notes that a shard has something for this link, and wakes its owner if it has not been told of that yet.
     pub(crate) fn ready(&self, link: LinkId, shard: usize, wake: Waking) {
-        let Some(entry) = self.entry(link) else {
-            return;
-        };
-        let before = entry.ready.fetch_or(ShardSet::bit(shard), Ordering::AcqRel);
-        if before == 0 && wake == Waking::Wake {
+        if let Some(entry) = self.entry(link)
+            && entry.is_news(shard)
+            && wake == Waking::Wake
+        {
+            entry.wake.wake();
+        }
+    }
+
+    /// Notes that a shard has something for this link; tells whether its owner has to be told.
+    pub(crate) fn is_news(&self, link: LinkId, shard: usize) -> bool {
+        self.entry(link).is_some_and(|entry| entry.is_news(shard))
+    }
+
+    /// Wakes a link's owner.
+    pub(crate) fn wake(&self, link: LinkId) {
+        if let Some(entry) = self.entry(link) {
             entry.wake.wake();
         }
     }

@@ -164,7 +164,7 @@ impl Inner {
                         self.links.ready(link, shard, Waking::OwnerIsAwake);
                     }
                     Effect::Ready { link } => self.links.ready(link, shard, Waking::Wake),
-                    Effect::Fanout { links } => self.fan_out(shard, &links),
+                    Effect::Fanout { links } => self.fan_out(shard, links),
                     Effect::FindUser { identity } => self.find_user(shard, identity, now),
                     Effect::Call { id, call } => {
                         if let Some(reply) = self.call(shard, id, call) {
@@ -219,7 +219,7 @@ impl Inner {
     }
 
     /// Returns what a shard does with its next deadline while it still holds its lock.
-    fn settle(&self, shard: usize) -> impl FnOnce(Option<Mono>) + '_ {
+    pub(crate) fn settle(&self, shard: usize) -> impl FnOnce(Option<Mono>) + '_ {
         move |deadline| self.alarm.set(shard, deadline)
     }
 

@@ -5,12 +5,11 @@ use std::sync::{Arc, Weak};
 
 use heliogram_ports::{LoggedIn, Push, PushRefused, Pushes, Target};
 use heliogram_proto::cx::Now;
-use heliogram_proto::host::{Input, Learned, PreparedPush};
+use heliogram_proto::host::{Effect, Input, Learned, PreparedPush};
 use heliogram_proto::ids::{Identity, LinkId};
 
-use crate::links::Waking;
 use crate::local::{Inner, LocalPort};
-use crate::shard::Step;
+use crate::shard::{Outcome, Step};
 
 impl Pushes for LocalPort {
     fn push(&self, push: Push) -> Result<(), PushRefused> {
@@ -45,14 +44,37 @@ impl Pushes for Downwards {
 impl Inner {
     fn push(self: &Arc<Self>, push: Push) -> Result<(), PushRefused> {
         let push = PreparedPush::new(push)?;
-        let now = self.clock.now();
+        let (now, mut reached) = (self.clock.now(), Vec::new());
         for (shard, targets) in self.split(push.targets()).into_iter().enumerate() {
             if !targets.is_empty() {
-                let part = push.to(targets);
-                self.run(shard, Step::Input(Input::Push(part)), now, None);
+                self.push_to_shard(shard, push.to(targets), now, &mut reached);
             }
         }
+        self.tell(&reached);
         Ok(())
+    }
+
+    /// Adds to `reached` the links that have to be told.
+    fn push_to_shard(&self, shard: usize, push: PreparedPush, now: Now, reached: &mut Vec<LinkId>) {
+        let Some(host) = self.shards.get(shard) else {
+            return;
+        };
+        let mut outcome = Outcome::default();
+        let step = Step::Input(Input::Push(push));
+        host.handle(step, now, &mut outcome, self.settle(shard));
+        for effect in outcome.effects {
+            match effect {
+                Effect::Fanout { links } => reached.extend(self.news(shard, links)),
+                Effect::Ready { link } => reached.extend(self.news(shard, vec![link])),
+                Effect::Call { .. } | Effect::Cancel { .. } | Effect::FindUser { .. } => {}
+            }
+        }
+    }
+
+    fn news(&self, shard: usize, links: Vec<LinkId>) -> impl Iterator<Item = LinkId> + '_ {
+        links
+            .into_iter()
+            .filter(move |&link| self.links.is_news(link, shard))
     }
 
     /// Returns the targets of each shard. A user's keys may lie in all of them.
@@ -115,10 +137,22 @@ impl Inner {
         self.run(shard, Step::Input(input), now, None);
     }
 
-    /// Wakes all links that one push has reached.
-    pub(crate) fn fan_out(&self, shard: usize, links: &[LinkId]) {
-        for &link in links {
-            self.links.ready(link, shard, Waking::Wake);
+    /// Has all links drained that a shard has something for.
+    pub(crate) fn fan_out(&self, shard: usize, links: Vec<LinkId>) {
+        self.tell(&self.news(shard, links).collect::<Vec<_>>());
+    }
+
+    /// Tells the gateways which links a push has reached: once, however many they are.
+    fn tell(&self, reached: &[LinkId]) {
+        if let [link] = *reached {
+            return self.links.wake(link);
+        }
+        let edges: Vec<_> = self.edges.lock().iter().filter_map(Weak::upgrade).collect();
+        if edges.is_empty() {
+            reached.iter().for_each(|&link| self.links.wake(link));
+        }
+        for edge in edges {
+            edge.fan_out(reached.to_vec());
         }
     }
 }

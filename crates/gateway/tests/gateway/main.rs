@@ -6,6 +6,7 @@ mod bad_input;
 mod client;
 mod connections;
 mod exchange;
+mod fanout;
 mod limits;
 mod logs;
 mod server;

@@ -172,6 +172,19 @@ impl KeyCache {
         }
     }
 
+    /// Returns a key that some link holds, if it has not ended.
+    #[must_use]
+    pub fn in_use(&self, id: AuthKeyId, now_unix_s: u64) -> Option<&Arc<KeyRecord>> {
+        match self.entries.get(&id) {
+            Some(Entry::Present { record, .. }) if !record.facts.is_expired(now_unix_s) => {
+                Some(record)
+            }
+            Some(Entry::Absent { .. } | Entry::Loading { .. } | Entry::Present { .. }) | None => {
+                None
+            }
+        }
+    }
+
     /// Returns when something ends, at the earliest.
     #[must_use]
     pub fn next_deadline(&self) -> Option<Mono> {

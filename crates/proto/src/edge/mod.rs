@@ -3,6 +3,7 @@
 //! Each part is a machine of its own; a shell (or a simulator) carries their effects between them and the links.
 
 pub mod exchanges;
+pub mod fanout;
 pub mod keys;
 pub mod limiter;
 pub mod mailbox;

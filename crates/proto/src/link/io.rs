@@ -8,7 +8,7 @@ use bytes::Bytes;
 use crate::edge::keys::KeyOutcome;
 use crate::ids::AuthKeyId;
 use crate::limits;
-use crate::port::Frame;
+use crate::port::{Frame, FromHost};
 use crate::transport;
 
 /// Time limits and sizes of one connection.
@@ -58,6 +58,11 @@ pub enum Input {
         /// Which key.
         id: AuthKeyId,
     },
+    /// An envelope that was sealed for this link beside others: write it. The host's message in it was drained for this
+    /// link; whatever is drained later is sent later.
+    Sealed(Bytes),
+    /// Something that the host said to this link and that could not be sealed beside others.
+    Said(Box<FromHost>),
     /// The exchange answers with the body of an unencrypted message.
     Answer(Bytes),
     /// The exchange refuses this connection.
