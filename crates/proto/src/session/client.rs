@@ -18,6 +18,7 @@ mod event;
 mod left;
 mod reconnect;
 mod salts;
+mod saved;
 
 use std::collections::VecDeque;
 
@@ -28,6 +29,7 @@ use heliogram_tl::{Deserialize, Serialize};
 pub(crate) use ask::Ask;
 pub use event::{Cancelled, Event, Fate, KeyDestruction, TooManyCalls, Unacceptable};
 pub use salts::{FutureSalt, KnownSalts};
+pub use saved::{SAVED_BYTES, SavedSession};
 
 use crate::cx::{Cx, Mono};
 use crate::envelope::{Authentic, Message};
