@@ -15,6 +15,7 @@
 //! Start reading at [`link`].
 
 pub mod cx;
+pub mod dc;
 pub mod edge;
 pub mod envelope;
 pub mod exchange;
@@ -23,6 +24,8 @@ pub mod ids;
 pub mod limits;
 pub mod link;
 pub mod port;
+pub mod reconnect;
+pub mod remedy;
 pub mod session;
 pub mod side;
 pub mod transport;

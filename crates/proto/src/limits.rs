@@ -348,3 +348,14 @@ pub const DIFFERENCE_RETRY_S: u64 = 5;
 
 /// Channels whose updates are kept in order; those of one more are delivered as they come.
 pub const CHANNELS_MAX: usize = 65_536;
+
+// ---- data centres, errors ----
+
+/// Addresses of data centres that are kept.
+pub const DC_ADDRESSES_MAX: usize = 256;
+
+/// Bytes of an address's secret: `ee`, 16 bytes, and a domain of 182 at most.
+pub const DC_SECRET_BYTES_MAX: usize = 200;
+
+/// Seconds that an error may ask to wait; more counts as so many.
+pub const WAIT_S_MAX: u64 = 14 * 86_400;
