@@ -144,8 +144,10 @@ impl Inner {
 
     /// Tells the gateways which links a push has reached: once, however many they are.
     fn tell(&self, reached: &[LinkId]) {
-        if let [link] = *reached {
-            return self.links.wake(link);
+        match *reached {
+            [] => return,
+            [link] => return self.links.wake(link),
+            [_, _, ..] => {}
         }
         let edges: Vec<_> = self.edges.lock().iter().filter_map(Weak::upgrade).collect();
         if edges.is_empty() {
