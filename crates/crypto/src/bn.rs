@@ -17,7 +17,7 @@ use core::ptr::{self, NonNull};
 use aws_lc_sys as lc;
 
 use crate::SecretBytes;
-use crate::simd::ifma;
+use crate::simd::ifma::Ifma;
 
 /// A big-endian number of at most 2048 bits.
 pub(crate) type Number2048 = [u8; 256];
@@ -54,7 +54,7 @@ impl Modulus {
     /// Returns `base ^ exponent`, in a time that doesn't depend on the exponent's value.
     pub(crate) fn exp(&self, base: &Number2048, exponent: &SecretBytes<256>) -> SecretBytes<256> {
         // With these multipliers `aws-lc` has vectorised code for pairs only, which takes a third less than one alone.
-        if ifma::is_available() {
+        if Ifma::current().is_some() {
             let [result, _] = self.exp_pair([base, base], [exponent, exponent]);
             return result;
         }
@@ -232,6 +232,41 @@ impl Rsa {
         fits.then_some((modulus, u32::from_be_bytes(exponent)))
     }
 
+    /// Returns the factors of a private key; `None` if it lacks them, or one of them has not 1024 bits.
+    pub(crate) fn factors(&self) -> Option<Factors> {
+        let key = self.0.as_ptr();
+        // SAFETY: the key is live; what it lacks is null.
+        let (p, q, d_p, d_q, q_inverse) = unsafe {
+            (
+                lc::RSA_get0_p(key),
+                lc::RSA_get0_q(key),
+                lc::RSA_get0_dmp1(key),
+                lc::RSA_get0_dmq1(key),
+                lc::RSA_get0_iqmp(key),
+            )
+        };
+        let factors = Factors {
+            p: self.part(p)?,
+            q: self.part(q)?,
+            d_p: self.part(d_p)?,
+            d_q: self.part(d_q)?,
+            q_inverse: self.part(q_inverse)?,
+        };
+        let fill_1024_bits = [&factors.p, &factors.q].map(|prime| prime.expose()[0] & 0x80 != 0);
+        (fill_1024_bits == [true, true]).then_some(factors)
+    }
+
+    /// Copies a number of at most 1024 bits that belongs to this key; `None` if it is null or longer.
+    fn part(&self, number: *const lc::BIGNUM) -> Option<SecretBytes<128>> {
+        let mut fits = false;
+        let bytes = SecretBytes::fill_with(|bytes: &mut [u8; 128]| {
+            // SAFETY: a number of a live key, which `self` is; the array is as long as said.
+            fits = !number.is_null()
+                && unsafe { lc::BN_bn2bin_padded(bytes.as_mut_ptr(), bytes.len(), number) } == 1;
+        });
+        succeeded(fits).then_some(bytes)
+    }
+
     /// Returns `input ^ e mod n`; `None` unless `input < n`.
     pub(crate) fn raw_public(&self, input: &Number2048) -> Option<Number2048> {
         let (mut output, mut written) = ([0; 256], 0);
@@ -303,6 +338,18 @@ impl Drop for Rsa {
         // SAFETY: owned by this value, freed here only. Clears the private parts.
         unsafe { lc::RSA_free(self.0.as_ptr()) }
     }
+}
+
+/// What makes a private operation four times as fast, big-endian.
+pub(crate) struct Factors {
+    pub(crate) p: SecretBytes<128>,
+    pub(crate) q: SecretBytes<128>,
+    /// d modulo p - 1.
+    pub(crate) d_p: SecretBytes<128>,
+    /// d modulo q - 1.
+    pub(crate) d_q: SecretBytes<128>,
+    /// 1/q modulo p.
+    pub(crate) q_inverse: SecretBytes<128>,
 }
 
 /// What DER holds a key.

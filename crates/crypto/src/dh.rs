@@ -5,9 +5,12 @@
 //! Source: <https://core.telegram.org/mtproto/auth_key>, <https://core.telegram.org/mtproto/security_guidelines>.
 
 use core::fmt;
-use std::sync::{Arc, LazyLock};
+use std::sync::{Arc, LazyLock, OnceLock};
+
+use rand_core::CryptoRng;
 
 use crate::bn::{self, Modulus};
+use crate::simd::ifma::{self, Ifma};
 use crate::{AuthKey, SecretBytes};
 
 /// The prime that Telegram's servers use, and that every client therefore knows to be good.
@@ -93,6 +96,110 @@ impl Group {
             .modulus
             .exp_pair([&self.inner.generator, their_public], [secret, secret]);
         (*public.expose(), AuthKey::from_secret(shared))
+    }
+
+    /// Draws secrets and raises g to them: `count` pairs, less those whose public number is out of range, which is one
+    /// in 2^63.
+    ///
+    /// [`Self::pairs_at_once`] take hardly longer than one.
+    pub fn key_pairs(&self, count: usize, rng: &mut dyn CryptoRng) -> Vec<KeyPair> {
+        let secrets: Vec<_> = (0..count).map(|_| SecretBytes::random(rng)).collect();
+        let borrowed: Vec<_> = secrets.iter().collect();
+        let generator = &self.inner.generator;
+        let powers = match self.lanes() {
+            Some(lanes) => lanes.powers_of_base(&borrowed),
+            None => self.powers(
+                &borrowed
+                    .iter()
+                    .map(|secret| (generator, *secret))
+                    .collect::<Vec<_>>(),
+            ),
+        };
+        let pair = |(secret, power): (_, SecretBytes<256>)| {
+            let public = check_public(self, power.expose()).ok()?;
+            Some(KeyPair { secret, public })
+        };
+        secrets.into_iter().zip(powers).filter_map(pair).collect()
+    }
+
+    /// Returns how many pairs are best made together.
+    #[must_use]
+    pub fn pairs_at_once(&self) -> usize {
+        if self.lanes().is_some() {
+            ifma::LANES
+        } else {
+            2
+        }
+    }
+
+    /// Does [`Self::shared`] for many secrets and public numbers, which is faster than one after the other.
+    #[must_use]
+    pub fn shared_all(&self, all: &[(&SecretBytes<256>, &[u8; 256])]) -> Vec<AuthKey> {
+        let powers: Vec<_> = all
+            .iter()
+            .map(|(secret, public)| (*public, *secret))
+            .collect();
+        let (full, rest) = powers.split_at(self.worth_lanes(powers.len()));
+        let mut results = match self.lanes() {
+            Some(lanes) => lanes.powers(full),
+            None => Vec::new(),
+        };
+        results.extend(self.powers(rest));
+        results.into_iter().map(AuthKey::from_secret).collect()
+    }
+
+    /// Returns how many of `count` powers go through the lanes: all but a few that would leave most of them empty.
+    fn worth_lanes(&self, count: usize) -> usize {
+        if self.lanes().is_none() {
+            return 0;
+        }
+        let rest = count % ifma::LANES;
+        if rest < LANES_WORTH {
+            count - rest
+        } else {
+            count
+        }
+    }
+
+    /// Raises public numbers to secret powers, in pairs.
+    fn powers(&self, all: &[(&[u8; 256], &SecretBytes<256>)]) -> Vec<SecretBytes<256>> {
+        let modulus = &self.inner.modulus;
+        let (pairs, rest) = all.as_chunks::<2>();
+        let paired = pairs
+            .iter()
+            .flat_map(|[(base_0, secret_0), (base_1, secret_1)]| {
+                modulus.exp_pair([base_0, base_1], [secret_0, secret_1])
+            });
+        let alone = rest.iter().map(|(base, secret)| modulus.exp(base, secret));
+        paired.chain(alone).collect()
+    }
+
+    /// The same for eight at once, made when it is first asked for.
+    fn lanes(&self) -> Option<&ifma::Group> {
+        let proof = Ifma::current()?;
+        let make = || ifma::Group::new(proof, &self.inner.prime, &self.inner.generator);
+        Some(self.inner.lanes.get_or_init(make))
+    }
+}
+
+/// A secret exponent, and g to the power of it, which is in the range that peers accept.
+#[derive(Debug)]
+pub struct KeyPair {
+    secret: SecretBytes<256>,
+    public: [u8; 256],
+}
+
+impl KeyPair {
+    /// Returns what the peer is told.
+    #[must_use]
+    pub fn public(&self) -> &[u8; 256] {
+        &self.public
+    }
+
+    /// Returns what nobody is told.
+    #[must_use]
+    pub fn into_secret(self) -> SecretBytes<256> {
+        self.secret
     }
 }
 
@@ -180,6 +287,7 @@ struct Inner {
     /// p - 2^1984.
     greatest_public: [u8; 256],
     modulus: Modulus,
+    lanes: OnceLock<ifma::Group>,
 }
 
 impl Group {
@@ -198,6 +306,7 @@ impl Group {
                 generator,
                 greatest_public,
                 modulus,
+                lanes: OnceLock::new(),
             }),
         })
     }
@@ -229,6 +338,9 @@ fn pad_left(number: &[u8]) -> Option<[u8; 256]> {
     padded.get_mut(start..)?.copy_from_slice(number);
     Some(padded)
 }
+
+/// Powers for which the lanes take less time than pairs do.
+const LANES_WORTH: usize = 5;
 
 /// 2^1984.
 const LEAST_PUBLIC: [u8; 256] = {
@@ -400,6 +512,48 @@ mod tests {
         assert_eq!(g_b, group.public(&b));
         assert_eq!(of_client, group.shared(&b, &g_a));
         assert_eq!(of_client, group.shared(&a, &g_b));
+    }
+
+    #[test]
+    fn many_keys_are_those_made_one_by_one_at_every_level() {
+        let mut rng = ChaCha20Rng::from_seed([4; 32]);
+        let group = Group::known();
+        for count in [0, 1, 2, 4, 5, 8, 12, 13] {
+            let secrets: Vec<_> = (0..count).map(|_| SecretBytes::random(&mut rng)).collect();
+            let publics: Vec<_> = group
+                .key_pairs(count, &mut rng)
+                .iter()
+                .map(|pair| pair.public)
+                .collect();
+            let all: Vec<_> = secrets.iter().zip(&publics).collect();
+            let alone: Vec<_> = all
+                .iter()
+                .map(|(secret, public)| group.shared(secret, public))
+                .collect();
+            assert_eq!(group.shared_all(&all), alone);
+            assert_eq!(
+                group
+                    .powers(
+                        &all.iter()
+                            .map(|(secret, public)| (*public, *secret))
+                            .collect::<Vec<_>>()
+                    )
+                    .len(),
+                count
+            );
+        }
+    }
+
+    #[test]
+    fn the_public_number_of_a_pair_is_that_of_its_secret() {
+        let mut rng = ChaCha20Rng::from_seed([5; 32]);
+        let group = Group::known();
+        let pairs = group.key_pairs(group.pairs_at_once() + 1, &mut rng);
+        assert_eq!(pairs.len(), group.pairs_at_once() + 1);
+        for pair in pairs {
+            let public = pair.public;
+            assert_eq!(group.public(&pair.into_secret()), public);
+        }
     }
 
     #[test]

@@ -3,12 +3,14 @@
 //! Source of the fingerprint: <https://core.telegram.org/mtproto/auth_key>, step 2.
 
 use core::fmt;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use pem_rfc7468::LineEnding;
+use rand_core::CryptoRng;
 use zeroize::Zeroizing;
 
 use crate::bn::{Der, Rsa};
+use crate::simd::ifma::{self, Ifma};
 use crate::{SecretBytes, hash, pq};
 
 /// A public key. Copies share one place in memory.
@@ -111,8 +113,14 @@ impl fmt::Debug for PublicKey {
 /// A private key. Copies share one place in memory, which is cleared with the last of them.
 #[derive(Clone)]
 pub struct PrivateKey {
-    rsa: Arc<Rsa>,
+    inner: Arc<PrivateInner>,
     public: PublicKey,
+}
+
+struct PrivateInner {
+    rsa: Rsa,
+    /// The same for eight at once, made when it is first asked for; `None` if the key doesn't suit.
+    lanes: OnceLock<Option<ifma::Private>>,
 }
 
 impl PrivateKey {
@@ -168,7 +176,8 @@ impl PrivateKey {
     ///
     /// [`KeyError::Incomplete`] when the key was made by [`Self::from_exponents`].
     pub fn to_pkcs1_pem(&self) -> Result<Zeroizing<String>, KeyError> {
-        self.rsa
+        self.inner
+            .rsa
             .private_der(|der| pem_rfc7468::encode_string("RSA PRIVATE KEY", LineEnding::LF, der))
             .and_then(Result::ok)
             .map(Zeroizing::new)
@@ -187,13 +196,26 @@ impl PrivateKey {
     ///
     /// [`OutOfRange`] unless `1 < input < n - 1`; the rest are values that hide nothing.
     pub fn raw(&self, input: &[u8; 256]) -> Result<SecretBytes<256>, OutOfRange> {
-        self.rsa.raw_private(input).ok_or(OutOfRange)
+        self.inner.rsa.raw_private(input).ok_or(OutOfRange)
+    }
+
+    fn lanes(&self) -> Option<&ifma::Private> {
+        let proof = Ifma::current()?;
+        let make = || {
+            let factors = self.inner.rsa.factors()?;
+            let is_usual = self.public.e() == 65537;
+            is_usual.then(|| ifma::Private::new(proof, self.public.n(), factors))
+        };
+        self.inner.lanes.get_or_init(make).as_ref()
     }
 
     fn from_rsa(rsa: Rsa) -> Result<Self, KeyError> {
         let (n, e) = rsa.public_parts().ok_or(KeyError::Unsuitable)?;
         Ok(Self {
-            rsa: Arc::new(rsa),
+            inner: Arc::new(PrivateInner {
+                rsa,
+                lanes: OnceLock::new(),
+            }),
             public: PublicKey::new(&n, e)?,
         })
     }
@@ -204,6 +226,102 @@ impl fmt::Debug for PrivateKey {
         write!(f, "PrivateKey({:016x}, …)", self.public.fingerprint())
     }
 }
+
+/// A private key at work in one thread, which makes many operations cheaper than one by one.
+pub struct Decryptor {
+    key: PrivateKey,
+    /// Changes with each use, and so belongs to one thread.
+    blinding: Option<ifma::Blinding>,
+}
+
+impl Decryptor {
+    /// Puts a key to work.
+    #[must_use]
+    pub fn new(key: PrivateKey) -> Self {
+        Self {
+            key,
+            blinding: None,
+        }
+    }
+
+    /// Returns the key.
+    #[must_use]
+    pub fn key(&self) -> &PrivateKey {
+        &self.key
+    }
+
+    /// Does [`PrivateKey::raw`] for many inputs. What hides them from the time they take is drawn from `rng`.
+    ///
+    /// # Errors
+    ///
+    /// Each input has its own, as alone.
+    pub fn raw_all(
+        &mut self,
+        inputs: &[&[u8; 256]],
+        rng: &mut dyn CryptoRng,
+    ) -> Vec<Result<SecretBytes<256>, OutOfRange>> {
+        let (some, rest) = inputs.split_at(worth_lanes(inputs.len()));
+        let mut outputs = match self.key.lanes() {
+            Some(lanes) => {
+                let allowed = |input: &&[u8; 256]| is_in_range(input, self.key.public.n());
+                // What is out of range takes part as one: the answer is not looked at.
+                let safe: Vec<_> = some
+                    .iter()
+                    .map(|input| if allowed(input) { *input } else { &ONE })
+                    .collect();
+                let results = lanes.raw(&mut self.blinding, &safe, rng);
+                // A lane that a fault spoilt is done again, alone.
+                let output = |(result, input): (Option<_>, &&[u8; 256])| match result {
+                    Some(output) if allowed(input) => Ok(output),
+                    _ => self.key.raw(input),
+                };
+                results.into_iter().zip(some).map(output).collect()
+            }
+            None => some
+                .iter()
+                .map(|input| self.key.raw(input))
+                .collect::<Vec<_>>(),
+        };
+        outputs.extend(rest.iter().map(|input| self.key.raw(input)));
+        outputs
+    }
+}
+
+impl fmt::Debug for Decryptor {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Decryptor({:?})", self.key)
+    }
+}
+
+/// How many of `count` operations go through the lanes: all but a few that would leave most of them empty.
+fn worth_lanes(count: usize) -> usize {
+    let rest = count % HALF_LANES;
+    if rest < LANES_WORTH {
+        count - rest
+    } else {
+        count
+    }
+}
+
+/// Tells whether `1 < input < n - 1`. Both are public, and n is odd.
+fn is_in_range(input: &[u8; 256], n: &[u8; 256]) -> bool {
+    let mut greatest = *n;
+    greatest[255] -= 1;
+    // Big-endian arrays of one length compare like the numbers.
+    *input > ONE && *input < greatest
+}
+
+/// Operations of one pass: each takes a lane for each factor.
+const HALF_LANES: usize = ifma::LANES / 2;
+
+/// Operations for which a pass takes less time than one after the other does.
+const LANES_WORTH: usize = 3;
+
+const ONE: [u8; 256] = {
+    let mut one = [0; 256];
+    one[255] = 1;
+    one
+};
 
 /// Why a key can't be read, made or written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -272,6 +390,9 @@ fn fingerprint(n: &[u8; 256], e: u32) -> i64 {
 #[cfg(test)]
 mod tests {
     use std::sync::LazyLock;
+
+    use rand_chacha::ChaCha20Rng;
+    use rand_core::SeedableRng;
 
     use super::*;
 
@@ -400,6 +521,47 @@ mod tests {
     fn the_operations_undo_each_other() {
         let encrypted = KEY.public().raw(&SAMPLE).unwrap();
         assert_eq!(KEY.raw(&encrypted).unwrap().expose(), &SAMPLE);
+    }
+
+    #[test]
+    fn many_operations_are_those_done_one_by_one() {
+        let mut rng = ChaCha20Rng::from_seed([1; 32]);
+        let mut decryptor = Decryptor::new(KEY.clone());
+        for count in 0..=9 {
+            let inputs: Vec<_> = (0..count).map(|i| [0x42 - i; 256]).collect();
+            let borrowed: Vec<_> = inputs.iter().collect();
+            let alone: Vec<_> = inputs.iter().map(|input| KEY.raw(input)).collect();
+            assert_eq!(decryptor.raw_all(&borrowed, &mut rng), alone);
+        }
+    }
+
+    #[test]
+    fn one_input_out_of_range_is_refused_among_many_and_the_others_are_not() {
+        let mut rng = ChaCha20Rng::from_seed([2; 32]);
+        let n = *KEY.public().n();
+        let mut last = n;
+        last[255] -= 1;
+        let mut last_but_one = n;
+        last_but_one[255] -= 2;
+        let mut two = ONE;
+        two[255] = 2;
+        let inputs = [
+            &SAMPLE,
+            &n,
+            &last,
+            &last_but_one,
+            &[0; 256],
+            &ONE,
+            &two,
+            &[0xff; 256],
+        ];
+        let outputs = Decryptor::new(KEY.clone()).raw_all(&inputs, &mut rng);
+        let is_refused: Vec<_> = outputs.iter().map(Result::is_err).collect();
+        assert_eq!(
+            is_refused,
+            [false, true, true, false, true, true, false, true]
+        );
+        assert_eq!(outputs[3], KEY.raw(&last_but_one));
     }
 
     #[test]

@@ -21,8 +21,8 @@ use rand_core::CryptoRng;
 use subtle::{Choice, ConditionallySelectable, ConstantTimeEq};
 use zeroize::Zeroizing;
 
-use crate::rsa::{PrivateKey, PublicKey};
-use crate::{LengthError, Undecryptable, hash, ige};
+use crate::rsa::{Decryptor, PrivateKey, PublicKey};
+use crate::{LengthError, SecretBytes, Undecryptable, hash, ige};
 
 /// The most that [`encrypt`] takes.
 pub const DATA_BYTES_MAX: usize = 144;
@@ -91,9 +91,23 @@ pub fn encrypt_legacy(
 /// [`Undecryptable`] when the number isn't in the key's range, or is padded in neither way. For the legacy padding
 /// that is settled only by [`Opened::accepts`].
 pub fn open(key: &PrivateKey, encrypted: &[u8; 256]) -> Result<Opened, Undecryptable> {
-    let block = key.raw(encrypted).map_err(|_| Undecryptable)?;
-    let block = block.expose();
+    undo(&key.raw(encrypted).map_err(|_| Undecryptable)?)
+}
 
+/// Does [`open`] for many numbers, which is faster than one after the other.
+pub fn open_all(
+    key: &mut Decryptor,
+    encrypted: &[&[u8; 256]],
+    rng: &mut dyn CryptoRng,
+) -> Vec<Result<Opened, Undecryptable>> {
+    let blocks = key.raw_all(encrypted, rng).into_iter();
+    blocks
+        .map(|block| undo(&block.map_err(|_| Undecryptable)?))
+        .collect()
+}
+
+fn undo(block: &SecretBytes<256>) -> Result<Opened, Undecryptable> {
+    let block = block.expose();
     let (data, is_rsa_pad) = unpad(block)?;
     let is_legacy = !is_rsa_pad & block[0].ct_eq(&0);
 

@@ -25,7 +25,12 @@
 
 use core::sync::atomic::{AtomicU8, Ordering};
 
+#[cfg(target_arch = "x86_64")]
 pub(crate) mod ifma;
+#[cfg(not(target_arch = "x86_64"))]
+mod ifma_elsewhere;
+#[cfg(not(target_arch = "x86_64"))]
+pub(crate) use ifma_elsewhere as ifma;
 
 #[cfg(target_arch = "x86_64")]
 mod aes;

@@ -2,7 +2,7 @@
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use heliogram_crypto::rsa::{KeyError, PrivateKey, PublicKey};
+use heliogram_crypto::rsa::{Decryptor, KeyError, PrivateKey, PublicKey};
 use heliogram_crypto::rsa_pad::{self, Padding};
 use heliogram_crypto::{SecretBytes, hash};
 use serde_json::Value;
@@ -121,6 +121,15 @@ fn the_padded_number_is_the_one_that_others_make() {
 fn a_key_made_of_its_exponents_works_but_cant_be_written() {
     let key = private_key(&load("rsa_pad"));
     assert_eq!(key.to_pkcs1_pem().err(), Some(KeyError::Incomplete));
+}
+
+#[test]
+fn a_key_made_of_its_exponents_does_many_operations_too() {
+    let vectors = load("rsa_pad");
+    let key = private_key(&vectors);
+    let input = hex_array(&list(&vectors, "rsa_pad")[0], "encrypted_data");
+    let outputs = Decryptor::new(key.clone()).raw_all(&[&input; 4], &mut Script::new(&[]));
+    assert_eq!(outputs, vec![key.raw(&input); 4]);
 }
 
 fn private_key(vectors: &Value) -> PrivateKey {
