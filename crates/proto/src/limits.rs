@@ -312,6 +312,9 @@ pub const EXCHANGE_LIFE: Duration = Duration::from_mins(10);
 /// Some two seconds of one core's work: who waits longer is better told to come again.
 pub const EXCHANGE_JOBS_MAX: usize = 256;
 
+/// Secret exponents that one thread makes ahead, with their public numbers; some 600 bytes each.
+pub const KEY_PAIRS_AHEAD_MAX: usize = 64;
+
 /// Connections that wait for the answer to one query; one more is refused with `-429`.
 pub const EXCHANGE_WAITERS_MAX: usize = 8;
 

@@ -1,6 +1,6 @@
 //! What both ends derive from the nonces, and the wrapping that hides the Diffie-Hellman messages.
 
-use heliogram_crypto::dh::{self, Group};
+use heliogram_crypto::dh::{self, Group, KeyPair};
 use heliogram_crypto::hash::{ct_eq, sha1};
 use heliogram_crypto::{AesKeyIv, AuthKey, SecretBytes, ige};
 use heliogram_tl::{Deserialize, Reader, Serialize};
@@ -61,16 +61,8 @@ pub(super) fn nonces_match(ours: (&Nonce, &Nonce), theirs: (&Nonce, &Nonce)) -> 
 /// Draws a secret exponent whose public value is in the range that peers accept.
 ///
 /// Returns `None` if [`DRAWS_MAX`] draws were out of range, which only a broken generator brings about.
-pub(super) fn key_pair(
-    group: &Group,
-    rng: &mut dyn CryptoRng,
-) -> Option<(SecretBytes<256>, [u8; 256])> {
-    (0..DRAWS_MAX).find_map(|_| {
-        let exponent = SecretBytes::random(rng);
-        let public = group.public(&exponent);
-        dh::check_public(group, &public).ok()?;
-        Some((exponent, public))
-    })
+pub(super) fn key_pair(group: &Group, rng: &mut dyn CryptoRng) -> Option<KeyPair> {
+    (0..DRAWS_MAX).find_map(|_| group.key_pairs(1, rng).pop())
 }
 
 /// As [`key_pair`], but returns the key shared with `theirs` instead of the exponent, which is used no more.

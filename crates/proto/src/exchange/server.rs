@@ -20,13 +20,14 @@
 
 mod config;
 mod query;
+mod worker;
 
 use std::sync::Arc;
 
-use heliogram_crypto::dh::{self, Group};
+use heliogram_crypto::dh::{self, Group, KeyPair};
 use heliogram_crypto::hash::{ct_eq, sha256};
 use heliogram_crypto::rsa::PrivateKey;
-use heliogram_crypto::rsa_pad::{self, Padding};
+use heliogram_crypto::rsa_pad::{self, Opened, Padding};
 use heliogram_crypto::{AesKeyIv, AuthKey, SecretBytes, pq, tmp_aes};
 use heliogram_tl::{Serialize, mtproto};
 use rand_core::CryptoRng;
@@ -40,6 +41,7 @@ use crate::port::{FirstSalt, KeyFacts, KeyKind, KeyRecord};
 
 pub use config::{Config, Dcs, Keyring};
 pub use query::{Query, Refusal, Step};
+pub use worker::Worker;
 
 /// `resPQ` is sent.
 #[derive(Debug)]
@@ -164,6 +166,13 @@ impl RsaJob {
     ///   temporary key that ends at once.
     pub fn run(self, rng: &mut dyn CryptoRng) -> Result<Agreed, Refusal> {
         let opened = rsa_pad::open(&self.key, &self.encrypted).map_err(|_| Refusal::NotFound)?;
+        let admitted = self.admit(&opened)?;
+        let pair = params::key_pair(&Group::known(), rng).ok_or(Refusal::NotFound)?;
+        Ok(admitted.agree(pair))
+    }
+
+    /// Takes what the private key has opened as far as it goes without our half of the Diffie-Hellman exchange.
+    fn admit(self, opened: &Opened) -> Result<Admitted, Refusal> {
         if opened.padding() == Padding::Legacy && !self.config.legacy_padding {
             return Err(Refusal::NotFound);
         }
@@ -180,15 +189,43 @@ impl RsaJob {
         }
         let new_nonce = SecretBytes::new(*inner.new_nonce);
         let tmp = tmp_aes::derive(new_nonce.expose(), &self.state.server_nonce);
-        let (a, g_a) = params::key_pair(&Group::known(), rng).ok_or(Refusal::NotFound)?;
-        Ok(Agreed {
+        Ok(Admitted {
             nonce: self.state.nonce,
             server_nonce: self.state.server_nonce,
             kind,
             dc: inner.dc,
-            g_a: Box::new(g_a),
-            secrets: Box::new(Secrets { new_nonce, tmp, a }),
+            new_nonce,
+            tmp,
         })
+    }
+}
+
+/// All is well so far; our half of the Diffie-Hellman exchange is missing.
+struct Admitted {
+    nonce: Nonce,
+    server_nonce: Nonce,
+    kind: Kind,
+    dc: Option<i32>,
+    new_nonce: SecretBytes<32>,
+    tmp: AesKeyIv,
+}
+
+impl Admitted {
+    fn agree(self, pair: KeyPair) -> Agreed {
+        let g_a = Box::new(*pair.public());
+        let secrets = Secrets {
+            new_nonce: self.new_nonce,
+            tmp: self.tmp,
+            a: pair.into_secret(),
+        };
+        Agreed {
+            nonce: self.nonce,
+            server_nonce: self.server_nonce,
+            kind: self.kind,
+            dc: self.dc,
+            g_a,
+            secrets: Box::new(secrets),
+        }
     }
 }
 
@@ -341,6 +378,15 @@ impl DhJob {
     #[must_use]
     pub fn run(self) -> Derived {
         let key = Group::known().shared(&self.state.secrets.a, &self.g_b);
+        self.derived(key)
+    }
+
+    /// What is to be raised to which power.
+    fn factors(&self) -> (&SecretBytes<256>, &[u8; 256]) {
+        (&self.state.secrets.a, &self.g_b)
+    }
+
+    fn derived(self, key: AuthKey) -> Derived {
         Derived {
             state: self.state,
             key,

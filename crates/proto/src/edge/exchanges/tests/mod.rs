@@ -4,6 +4,7 @@ mod bounds;
 mod outcomes;
 mod refusals;
 mod repeats;
+mod together;
 
 use core::time::Duration;
 
