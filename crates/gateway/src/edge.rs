@@ -23,7 +23,9 @@ use tokio::runtime;
 
 use crate::config::Config;
 use crate::handle::{Handle, Links};
+use crate::on_drop::OnDrop;
 use crate::pool::Pool;
+use crate::steps::{Step, Steps, Tell};
 
 /// The shared part of a gateway.
 pub(crate) struct Edge {
@@ -35,7 +37,7 @@ pub(crate) struct Edge {
     store: Arc<dyn AuthKeys>,
     pub(crate) cache: Mutex<KeyCache>,
     exchanges: Mutex<Exchanges>,
-    pool: Pool,
+    pool: Pool<Step>,
     next_link: AtomicU64,
     phase: AtomicU8,
     runtime: runtime::Handle,
@@ -84,7 +86,7 @@ impl Edge {
             store,
             cache: Mutex::new(KeyCache::new(config.keys)),
             exchanges: Mutex::new(Exchanges::new(exchange, exchange_limits)),
-            pool: Pool::start(config.workers, config.work_queue_max)?,
+            pool: Pool::start(config.workers, config.work_queue_max, Steps::new)?,
             next_link: AtomicU64::new(1),
             phase: AtomicU8::new(0),
             runtime: runtime::Handle::current(),
@@ -276,23 +278,16 @@ impl Edge {
     /// Moves heavy arithmetic to the pool. Whatever happens to it, the table hears of it.
     fn work(self: &Arc<Self>, job: Job) {
         let ticket = job.ticket();
-        let answer = OnDrop::new(None, {
-            let edge = Arc::clone(self);
-            move |worked| {
-                edge.handle_exchange(match worked {
-                    Some(worked) => exchanges::Input::Worked(worked),
-                    None => exchanges::Input::Dropped { ticket },
-                });
-            }
+        let edge = Arc::clone(self);
+        let tell = Box::new(move |worked| {
+            edge.handle_exchange(match worked {
+                Some(worked) => exchanges::Input::Worked(worked),
+                None => exchanges::Input::Dropped { ticket },
+            });
         });
-        // A task that is handed back is dropped, and so answers for itself.
-        if self
-            .pool
-            .submit(Box::new(move || {
-                answer.set(Some(job.run(&mut random::system())));
-            }))
-            .is_err()
-        {
+        let answer = OnDrop::new(None, tell as Tell);
+        // A step that is handed back is dropped, and so answers for itself.
+        if self.pool.submit(Step { job, answer }).is_err() {
             tracing::warn!("handshakes come faster than they are worked off");
         }
     }
@@ -314,34 +309,6 @@ impl heliogram_ports::Edge for Edge {
 
     fn revoke(&self, key: AuthKeyId) {
         self.tell_keys(keys::Input::Revoked { id: key });
-    }
-}
-
-/// A value that is handed over when this is dropped: the one it was [set](Self::set) to, or the one it began with if
-/// whoever should have set it was cancelled or panicked.
-struct OnDrop<T, F: FnOnce(T)> {
-    parts: Option<(T, F)>,
-}
-
-impl<T, F: FnOnce(T)> OnDrop<T, F> {
-    const fn new(value: T, hand_over: F) -> Self {
-        Self {
-            parts: Some((value, hand_over)),
-        }
-    }
-
-    fn set(mut self, value: T) {
-        if let Some((current, _)) = &mut self.parts {
-            *current = value;
-        }
-    }
-}
-
-impl<T, F: FnOnce(T)> Drop for OnDrop<T, F> {
-    fn drop(&mut self) {
-        if let Some((value, hand_over)) = self.parts.take() {
-            hand_over(value);
-        }
     }
 }
 

@@ -20,7 +20,9 @@ mod edge;
 mod fanout;
 mod gateway;
 mod handle;
+mod on_drop;
 mod pool;
+mod steps;
 
 pub use config::{Config, Listener, ListenerKind};
 pub use gateway::Gateway;
