@@ -330,6 +330,10 @@ pub const EXCHANGE_RESTARTS_MAX: u32 = 5;
 /// Seconds that a temporary key lives, whatever the client asked for.
 pub const TEMP_KEY_LIFE_S_MAX: u32 = 86_400;
 
+/// Seconds by which the end that a binding names may lie after that of its temporary key: the client reckons it from its
+/// own idea of the server's time.
+pub const BIND_EXPIRY_SLACK_S: u32 = 60;
+
 /// Temporary keys that are bound to one permanent key at a time; one more destroys the one that ends first.
 ///
 /// A client may have a key for each of its main and media connections, and renews each before it ends.
