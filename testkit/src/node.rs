@@ -176,6 +176,15 @@ impl World {
                         }
                     }
                 }
+                // Its clients have permanent keys, and keep them.
+                Effect::Bind { .. }
+                | Effect::DropKeys { .. }
+                | Effect::DestroyKey { .. }
+                | Effect::HandOver(_)
+                | Effect::TakenOver { .. }
+                | Effect::Forward { .. } => {
+                    self.checks.fail("nobody asks for anything about keys", "");
+                }
                 // Nobody has logged in.
                 Effect::FindUser { .. } => {}
                 Effect::Cancel { id } => {

@@ -334,6 +334,26 @@ pub const TEMP_KEY_LIFE_S_MAX: u32 = 86_400;
 /// own idea of the server's time.
 pub const BIND_EXPIRY_SLACK_S: u32 = 60;
 
+/// Temporary keys that a host remembers to be bound elsewhere; of more, the one that ends first is forgotten, and a gateway
+/// that does not know that it is bound is told so by its client, who binds it again.
+pub const MOVED_KEYS_MAX: usize = 1 << 20;
+
+/// Messages under one key that wait while its sessions are handed over. That takes no longer than a message between two
+/// hosts; the connection of one more is closed, so that its client sends again.
+pub const PARKED_FRAMES_MAX: usize = 256;
+
+/// Bytes of such messages.
+pub const PARKED_BYTES_MAX: usize = 4 << 20;
+
+/// Destroyed keys that an owner remembers; of more, the first is forgotten.
+pub const DESTROYED_KEYS_MAX: usize = 1 << 16;
+
+/// For how long it does: a gateway that has missed their end may still use them.
+pub const DESTROYED_KEY_AGE_S: u64 = 86_400;
+
+/// Keys that `auth.dropTempAuthKeys` may except.
+pub const EXCEPT_KEYS_MAX: usize = 1024;
+
 /// Temporary keys that are bound to one permanent key at a time; one more destroys the one that ends first.
 ///
 /// A client may have a key for each of its main and media connections, and renews each before it ends.

@@ -6,11 +6,12 @@ use std::sync::Arc;
 use heliogram_tl::{api, peek_id};
 
 use crate::cx::Cx;
+use crate::host::binding::is_unbound;
 use crate::host::prepare::PreparedAnswer;
 use crate::host::timers::Timer;
-use crate::host::{CallId, Effect, Host};
+use crate::host::{CallId, Effect, Host, Input};
 use crate::ids::{LinkId, MsgId, SessionId};
-use crate::port::{Call, KeyFacts, KeyKind};
+use crate::port::{Call, KeyFacts};
 use crate::session::request::Request;
 use crate::session::server;
 
@@ -67,6 +68,9 @@ impl Host {
                     entry.session.destroyed(other, was_there, asked_by);
                 }
             }
+            server::Effect::DestroyKey { asked_by } => {
+                self.on_destroy_key(asked_by, origin, cx);
+            }
             server::Effect::DisconnectAfter { delay } => {
                 if let Some(state) = self.links.get_mut(&link) {
                     let at = state.disconnect_after(delay, cx.now.mono);
@@ -106,6 +110,15 @@ impl Host {
         if is_unbound(&key) && !is_allowed_unbound(&request.query) {
             return Some((401, "AUTH_KEY_PERM_EMPTY"));
         }
+        match peek_id(&request.query) {
+            Some(api::auth::BindTempAuthKey::ID) => {
+                return self.on_bind(msg_id, &request.query, origin, cx);
+            }
+            Some(api::auth::DropTempAuthKeys::ID) => {
+                return self.on_drop_keys(msg_id, &request.query, origin, cx);
+            }
+            Some(_) | None => {}
+        }
         let (layer, client) = (request.layer.or(owned.layer), owned.client.clone());
         let session = &mut owned.session_mut(session_id)?.session;
         let id = CallId {
@@ -139,12 +152,15 @@ impl Host {
         answer: PreparedAnswer,
         cx: &mut Cx<'_, Effect>,
     ) {
+        if self.moved.contains(call.identity.0) {
+            return self.moved.answer(Input::Answer { call, answer }, cx.out);
+        }
         // A session that ended meanwhile has cancelled its calls; the answer finds nobody.
         let Some(entry) = self.entry(call.identity, call.session_id) else {
             return;
         };
         let mut released = Vec::new();
-        if entry.session.unique_id() == call.incarnation
+        if entry.session.is_or_was(call.incarnation)
             && entry.session.reply(call.msg_id, answer.0, &mut released)
         {
             entry.touch(cx.now.mono);
@@ -158,11 +174,6 @@ impl Host {
             self.settle(call.identity, call.session_id, cx);
         }
     }
-}
-
-/// Tells whether a key is a temporary one that nobody has bound.
-fn is_unbound(key: &KeyFacts) -> bool {
-    matches!(key.kind, KeyKind::Temporary { .. }) && key.perm.is_none()
 }
 
 /// Tells whether a method may be called under an unbound temporary key.

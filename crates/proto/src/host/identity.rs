@@ -5,9 +5,9 @@ use std::sync::Arc;
 
 use crate::cx::{Cx, Mono, Now};
 use crate::host::refused::RefusedEarly;
-use crate::ids::{AuthKeyId, LinkId, MsgId, Salt, SessionId};
+use crate::ids::{AuthKeyId, Identity, LinkId, MsgId, Salt, SessionId};
 use crate::limits::{ENDED_SESSIONS_MAX, LINKS_PER_SESSION_MAX, RECEIVED_ID_AGE_S, SESSION_TIDY_S};
-use crate::port::{ClientInfo, FromHost};
+use crate::port::{ClientInfo, FromHost, KeyFacts};
 use crate::session::Session;
 use crate::session::salts::Salts;
 use crate::side::Server;
@@ -19,6 +19,8 @@ pub(super) struct Owned {
     pub(super) layer: Option<i32>,
     pub(super) client: Option<Arc<ClientInfo>>,
     pub(super) user: User,
+    /// Its key is being destroyed.
+    pub(super) is_ending: bool,
     /// Few, so a search from the front is fastest.
     sessions: Vec<Entry>,
     ended: Vec<Ended>,
@@ -54,6 +56,8 @@ pub(super) struct Entry {
     pub(super) armed: Option<Mono>,
     /// When there is room to give back.
     pub(super) tidy_at: Option<Mono>,
+    /// Requests to bind its key that have no outcome yet.
+    pub(super) bindings: u32,
 }
 
 /// A connection that a session uses, and the key to seal with.
@@ -81,6 +85,7 @@ impl Owned {
             layer: None,
             client: None,
             user: User::Unknown,
+            is_ending: false,
             sessions: Vec::new(),
             ended: Vec::new(),
             refused: None,
@@ -113,6 +118,7 @@ impl Owned {
             last_used: now,
             armed: None,
             tidy_at: None,
+            bindings: 0,
         });
     }
 
@@ -132,6 +138,51 @@ impl Owned {
         });
         self.merge_ended();
         Some(entry)
+    }
+
+    /// Unites the sessions of a temporary key that was bound with these; returns which came. What its client said of
+    /// itself is news.
+    pub(super) fn absorb(
+        &mut self,
+        identity: Identity,
+        key: &KeyFacts,
+        other: Self,
+        now: Mono,
+    ) -> Vec<SessionId> {
+        let Self {
+            salts: _,
+            layer,
+            client,
+            user: _,
+            is_ending: _,
+            sessions,
+            ended,
+            refused,
+        } = other;
+        self.layer = layer.or(self.layer);
+        self.client = client.or_else(|| self.client.take());
+        let came = sessions.iter().map(|it| it.session.id()).collect();
+        for mut entry in sessions {
+            let id = entry.session.id();
+            let floor = self.floor(id, now);
+            entry.session.adopt(identity, *key, floor);
+            match self.session_mut(id) {
+                Some(existing) => existing.absorb(entry, now),
+                None => self.sessions.push(entry),
+            }
+        }
+        self.ended.extend(ended);
+        while self.ended.len() > ENDED_SESSIONS_MAX {
+            self.merge_ended();
+        }
+        if let Some(refused) = refused {
+            self.refused.get_or_insert_default().absorb(*refused);
+        }
+        came
+    }
+
+    pub(super) fn entries(&self) -> impl Iterator<Item = &Entry> {
+        self.sessions.iter()
     }
 
     /// Past the maximum the two oldest become one that stands for any session: it refuses more than it must, never less.
@@ -207,6 +258,45 @@ impl Entry {
         Some(spare)
     }
 
+    /// Unites the session with another incarnation of it, whose connections are newer: its last one becomes the current
+    /// one, if it was trusted.
+    fn absorb(&mut self, other: Self, now: Mono) {
+        let Self {
+            session,
+            links,
+            last_used,
+            armed: _,
+            tidy_at,
+            bindings: _,
+        } = other;
+        self.session.absorb(session);
+        let is_trusted = links.iter().any(|it| it.is_trusted);
+        self.links
+            .retain(|known| links.iter().all(|it| it.link != known.link));
+        let (trusted, mut untrusted): (Vec<_>, Vec<_>) =
+            links.into_iter().partition(|it| it.is_trusted);
+        untrusted.append(&mut self.links);
+        self.links = untrusted;
+        self.links.extend(trusted);
+        if is_trusted {
+            self.session.attach(now);
+        }
+        self.last_used = self.last_used.max(last_used);
+        self.tidy_at = self.tidy_at.into_iter().chain(tidy_at).min();
+    }
+
+    /// Returns the links that are too many, oldest first.
+    pub(super) fn spare_links(&self) -> impl Iterator<Item = LinkId> {
+        let count = self.links.len().saturating_sub(LINKS_PER_SESSION_MAX);
+        self.links().take(count)
+    }
+
+    /// Returns the links that use one of these keys.
+    pub(super) fn links_with(&self, keys: &[AuthKeyId]) -> impl Iterator<Item = LinkId> {
+        let users = self.links.iter().filter(|it| keys.contains(&it.key));
+        users.map(|it| it.link)
+    }
+
     /// Makes a link the current one: it has brought a new message.
     pub(super) fn trust(&mut self, link: LinkId, now: Mono) {
         if self.current() == Some(link) {
@@ -249,7 +339,7 @@ impl Entry {
 
     /// Tells whether a link has something to drain.
     pub(super) fn wants(&self, link: LinkId, now: Mono) -> bool {
-        self.session.wants(link, self.current() == Some(link), now)
+        !self.session.is_silent() && self.session.wants(link, self.current() == Some(link), now)
     }
 
     pub(super) fn drain(&mut self, link: LinkId, salt: Salt, cx: &mut Cx<'_, FromHost>) {
@@ -261,6 +351,9 @@ impl Entry {
         else {
             return;
         };
+        if self.session.is_silent() {
+            return;
+        }
         let is_current = self.current() == Some(link);
         let (now, out) = (cx.now, &mut *cx.out);
         self.session

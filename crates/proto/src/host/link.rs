@@ -2,6 +2,8 @@
 
 use core::time::Duration;
 
+use bytes::Bytes;
+
 use crate::cx::{Cx, Mono};
 use crate::envelope::Header;
 use crate::ids::{AuthKeyId, Identity, LinkId, Salt, SeqNo, SessionId};
@@ -31,6 +33,17 @@ pub(super) struct Link {
 enum Own {
     QuickAck(u32),
     Refusal(Refusal),
+    Last(Box<Last>),
+}
+
+/// An answer that its session does not outlive.
+#[derive(Debug)]
+pub(super) struct Last {
+    pub(super) key: AuthKeyId,
+    pub(super) salt: Salt,
+    pub(super) session_id: SessionId,
+    pub(super) seqno: SeqNo,
+    pub(super) body: Bytes,
 }
 
 /// A refusal of a message whose session does not exist. It makes no session: a captured message could else fill
@@ -53,6 +66,11 @@ impl Link {
         self.push(Own::Refusal(refusal));
     }
 
+    /// Queues an answer that its session does not outlive.
+    pub(super) fn say_last(&mut self, last: Last) {
+        self.push(Own::Last(Box::new(last)));
+    }
+
     /// A link whose owner doesn't drain it is closed, like one whose session floods it.
     fn push(&mut self, own: Own) {
         if self.own.len() >= QUEUED_MESSAGES_MAX {
@@ -72,6 +90,16 @@ impl Link {
         let at = now + delay;
         self.disconnect_at = Some(at);
         at
+    }
+
+    /// Takes out when the link is closed unless its client asks again.
+    pub(super) const fn take_disconnect(&mut self) -> Option<Mono> {
+        self.disconnect_at.take()
+    }
+
+    /// Sets when the link is closed unless its client asks again.
+    pub(super) const fn set_disconnect(&mut self, at: Mono) {
+        self.disconnect_at = Some(at);
     }
 
     /// Tells whether its client has not asked again in time.
@@ -102,6 +130,15 @@ impl Link {
                     msg_id: ids.next(cx.now.unix, ANSWER),
                     seqno: SeqNo(0),
                     body: refusal(it.error, it.refused.msg_id, it.refused.seqno, it.salt),
+                },
+                Own::Last(it) => FromHost::Seal {
+                    link,
+                    key: it.key,
+                    salt: it.salt,
+                    session_id: it.session_id,
+                    msg_id: ids.next(cx.now.unix, ANSWER),
+                    seqno: it.seqno,
+                    body: it.body,
                 },
             });
         }

@@ -15,15 +15,20 @@
 //!
 //! The caller owns locks and clocks: it shards hosts by identity, runs calls, wakes links that are [`Effect::Ready`].
 
+mod binding;
 mod calls;
+mod gone;
+mod handover;
 mod identity;
 mod link;
+mod moved;
 mod prepare;
 mod pushes;
 mod refused;
 mod sessions;
 mod timers;
 
+pub use handover::Handover;
 pub use prepare::{PreparedAnswer, PreparedFrame};
 pub use pushes::PreparedPush;
 
@@ -31,12 +36,15 @@ use heliogram_crypto::SecretBytes;
 use std::collections::BTreeMap;
 
 use crate::cx::{Cx, Mono};
+use crate::exchange::binding::{Claim, Error};
+use crate::host::gone::Gone;
 use crate::host::identity::Owned;
 use crate::host::link::Link;
+use crate::host::moved::Moved;
 use crate::host::pushes::Users;
 use crate::host::timers::{Timer, Timers};
-use crate::ids::{Identity, LinkId, MsgId, SessionId, Term};
-use crate::port::{Call, FromHost};
+use crate::ids::{AuthKeyId, Identity, LinkId, MsgId, SessionId, Term};
+use crate::port::{Call, FromHost, KeyFacts};
 use crate::session::msg_id::Generator;
 use crate::session::salts::SaltSource;
 use crate::session::server;
@@ -97,6 +105,34 @@ pub enum Input {
         /// What made the backend say it.
         learned: Learned,
     },
+    /// What came of [`Effect::Bind`].
+    Bound {
+        /// The request.
+        call: CallId,
+        /// What the temporary key is now, or why it is not bound.
+        outcome: Result<KeyFacts, Error>,
+    },
+    /// What came of [`Effect::DestroyKey`].
+    Destroyed {
+        /// Who asked.
+        asked: Asked,
+        /// The keys that are no more; `None` if the store can't say now.
+        keys: Option<Vec<AuthKeyId>>,
+    },
+    /// Keys are no more. Said to the owner of their identity, and to that of each as an identity of its own.
+    Revoked {
+        /// Whose they were.
+        identity: Identity,
+        /// Which.
+        keys: Vec<AuthKeyId>,
+    },
+    /// Sessions come from the owner of a temporary key.
+    TakeOver(Box<Handover>),
+    /// What came of [`Effect::HandOver`]: it is done.
+    TakenOver {
+        /// The temporary key.
+        key: AuthKeyId,
+    },
 }
 
 /// What made a backend say who has logged in with a key.
@@ -146,6 +182,56 @@ pub enum Effect {
         /// Whose sessions.
         identity: Identity,
     },
+    /// Find the permanent key, have [`verify`](crate::exchange::binding::verify) check the claim, record the binding, and
+    /// say what came of it: exactly one [`Input::Bound`] must follow.
+    Bind {
+        /// The request.
+        id: CallId,
+        /// What it says.
+        claim: Claim,
+    },
+    /// Destroy the temporary keys of a permanent one, tell their owners with [`Input::Revoked`], then answer the call by
+    /// `boolTrue`.
+    DropKeys {
+        /// The request.
+        id: CallId,
+        /// The permanent key.
+        perm: AuthKeyId,
+        /// Those to be spared.
+        except: Vec<AuthKeyId>,
+    },
+    /// Destroy an identity's key and all that is bound to it: exactly one [`Input::Destroyed`] must follow, and then an
+    /// [`Input::Revoked`] to the owner of each key as an identity of its own.
+    DestroyKey {
+        /// Who asked; its identity names the key.
+        asked: Asked,
+    },
+    /// Give these sessions to the host that owns [`Handover::to`], as [`Input::TakeOver`].
+    HandOver(Box<Handover>),
+    /// Tell the owner of this temporary key with [`Input::TakenOver`], and every gateway, that it is bound.
+    TakenOver {
+        /// What it is now.
+        key: KeyFacts,
+    },
+    /// Give this to the host that owns `to`: a frame whose gateway does not know that its key is bound, unless its
+    /// connection is gone, or an answer to a call that was handed over. Tell the gateway of a frame's key.
+    Forward {
+        /// Whose it is.
+        to: Identity,
+        /// What came.
+        input: Box<Input>,
+    },
+}
+
+/// Who has asked for the end of its key.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Asked {
+    /// Whose key: the permanent one's id.
+    pub identity: Identity,
+    session_id: SessionId,
+    link: LinkId,
+    /// The key to seal the answer with.
+    key: AuthKeyId,
 }
 
 /// One execution of a call. The first three are its idempotency key; the last keeps the answer from a later
@@ -172,6 +258,8 @@ pub struct Host {
     /// Who has logged in with which keys.
     users: Users,
     timers: Timers,
+    moved: Moved,
+    gone: Gone,
     /// Makes the ids of what is sent outside of sessions. A session's go on above it, and it goes on above those of a
     /// session that ends, so that a client never gets two messages with one id.
     ids: Generator,
@@ -190,6 +278,8 @@ impl Host {
             links: BTreeMap::new(),
             users: Users::default(),
             timers: Timers::default(),
+            moved: Moved::default(),
+            gone: Gone::default(),
             ids: Generator::default(),
             effects: Vec::new(),
         }
@@ -207,6 +297,11 @@ impl Host {
                 user,
                 learned,
             } => self.on_user(identity, user, learned, cx),
+            Input::Bound { call, outcome } => self.on_bound(call, outcome, cx),
+            Input::Destroyed { asked, keys } => self.on_destroyed(asked, keys, cx),
+            Input::Revoked { identity, keys } => self.on_revoked(identity, &keys, cx),
+            Input::TakeOver(handover) => self.take_over(*handover, cx),
+            Input::TakenOver { key } => self.moved.arrived(key, cx.out),
         }
     }
 

@@ -21,6 +21,8 @@ pub struct PreparedFrame {
     pub(super) peer: core::net::SocketAddr,
     pub(super) header: Header,
     pub(super) quick_ack: Option<u32>,
+    /// Of its body, as it came.
+    pub(super) bytes: usize,
     /// Proof that the frame came through a port.
     pub(super) contents: Authentic<Contents>,
 }
@@ -36,6 +38,7 @@ impl PreparedFrame {
             msg_id: frame.msg_id,
             seqno: frame.seqno,
         };
+        let bytes = frame.body.len();
         let contents = incoming::read::<Server>(frame.msg_id, frame.seqno, frame.body);
         Self {
             link: frame.link,
@@ -43,8 +46,21 @@ impl PreparedFrame {
             peer: frame.peer,
             header,
             quick_ack: frame.quick_ack,
+            bytes,
             contents: Authentic::vouched_by_edge(contents),
         }
+    }
+
+    /// Returns the connection that brought it.
+    #[must_use]
+    pub const fn link(&self) -> LinkId {
+        self.link
+    }
+
+    /// Returns the key that it was sealed with.
+    #[must_use]
+    pub const fn key(&self) -> &KeyFacts {
+        &self.key
     }
 
     /// Returns whose session the frame belongs to: which host it goes to.

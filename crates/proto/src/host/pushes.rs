@@ -220,7 +220,13 @@ fn bundle(from: usize, out: &mut Vec<Effect>) {
         Effect::Call { .. }
         | Effect::Cancel { .. }
         | Effect::Fanout { .. }
-        | Effect::FindUser { .. } => None,
+        | Effect::FindUser { .. }
+        | Effect::Bind { .. }
+        | Effect::DropKeys { .. }
+        | Effect::DestroyKey { .. }
+        | Effect::HandOver(_)
+        | Effect::TakenOver { .. }
+        | Effect::Forward { .. } => None,
     });
     let links = links.collect();
     out.push(Effect::Fanout { links });

@@ -60,6 +60,15 @@ impl RefusedEarly {
         })
     }
 
+    /// Remembers, too, what another host has refused of the same sessions.
+    pub(super) fn absorb(&mut self, other: Self) {
+        self.ranges.extend(other.ranges);
+        self.ranges.sort_by_key(|it| (it.session_id, it.low));
+        while self.ranges.len() > REFUSED_EARLY_MAX {
+            self.merge_nearest();
+        }
+    }
+
     /// Forgets what is too old by itself; returns whether nothing is left.
     pub(super) fn is_over(&mut self, now: Mono) -> bool {
         self.ranges.retain(|it| it.until > now);

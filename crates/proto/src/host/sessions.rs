@@ -6,6 +6,7 @@ use core::time::Duration;
 
 use crate::cx::{Cx, Mono};
 use crate::envelope::Header;
+use crate::host::binding::is_unbound;
 use crate::host::calls::Origin;
 use crate::host::identity::{Entry, NO_FLOOR, Owned};
 use crate::host::link::{Link, Refusal};
@@ -30,14 +31,21 @@ impl Host {
         if self.links.entry(link).or_default().is_closed {
             return;
         }
-        if key.is_expired(cx.now.unix.seconds()) {
+        if key.is_expired(cx.now.unix.seconds()) || self.gone.refuses(&key, cx.now.mono) {
             return self.close(link, KEY_ABSENT, cx);
+        }
+        if key.perm.is_none() && self.moved.contains(key.id) {
+            if self.moved.frame(frame, cx.out).is_err() {
+                self.close(link, None, cx);
+            }
+            return;
         }
         let contents = frame.contents.into_inner();
         let identity = key.identity();
-        if let Err(error) = self.check_outer(&key, &header, &contents, cx) {
-            return self.refuse(error, link, &key, &header, cx);
-        }
+        let has_salt = match self.check_outer(&key, &header, &contents, cx) {
+            Ok(has_salt) => has_salt,
+            Err(error) => return self.refuse(error, link, &key, &header, cx),
+        };
         self.ensure_session(identity, header.session_id, cx);
         self.tie(identity, header.session_id, link, &key, cx);
 
@@ -50,6 +58,9 @@ impl Host {
             return;
         };
         let (source, now) = (&self.source, cx.now);
+        if is_unbound(&key) && contents.has_binding() {
+            entry.session.be_silent();
+        }
         let mut turn = Turn {
             link,
             now,
@@ -60,7 +71,9 @@ impl Host {
         };
         let outcome = entry.session.handle(&header, contents, &mut turn);
         if outcome == Ok(Outcome::Accepted) {
-            entry.trust(link, now.mono);
+            if has_salt {
+                entry.trust(link, now.mono);
+            }
             entry.last_used = now.mono;
         }
         entry.touch(now.mono);
@@ -81,20 +94,23 @@ impl Host {
         }
         effects.shrink_to(EFFECTS_KEPT_MAX);
         self.effects = effects;
+        self.speak_unless_binding(identity, header.session_id, Some(link), cx);
         if outcome.is_err() {
             self.close(link, None, cx);
         }
         self.settle(identity, header.session_id, cx);
     }
 
-    /// Checks what can be checked without the session, in the documented order.
+    /// Checks what can be checked without the session, in the documented order. Returns whether the salt is good: a
+    /// request to bind a key that is not bound yet needs none. Some clients can't bear to be told another one then, and
+    /// what it carries is bound to its message; but it may be a captured one.
     fn check_outer(
         &mut self,
         key: &KeyFacts,
         header: &Header,
         contents: &Contents,
         cx: &Cx<'_, Effect>,
-    ) -> Result<(), BadMsg> {
+    ) -> Result<bool, BadMsg> {
         let now_s = cx.now.unix.seconds();
         msg_id::check_low_bits::<Server>(header.msg_id)?;
         msg_id::check_age(header.msg_id, now_s)?;
@@ -112,7 +128,9 @@ impl Host {
             }
             None => (Salts::new(identity, source, now_s), false, NO_FLOOR),
         };
-        if !salts.accept(header.salt, key, source, now_s) {
+        let has_salt = salts.accept(header.salt, key, source, now_s);
+        let needs_salt = !is_unbound(key) || !contents.is_binding();
+        if needs_salt && !has_salt {
             return Err(BadMsg::Salt);
         }
         let owned = self.identities.get(&identity);
@@ -126,7 +144,7 @@ impl Host {
         if !has_session && matches!(contents, Contents::Undecodable) {
             return Err(BadMsg::Container);
         }
-        Ok(())
+        Ok(has_salt)
     }
 
     /// Tells the client that a message was ignored, in its session if it has one.
@@ -169,7 +187,7 @@ impl Host {
         error: BadMsg,
         identity: Identity,
         header: &Header,
-        cx: &Cx<'_, Effect>,
+        cx: &mut Cx<'_, Effect>,
     ) {
         let (source, now) = (&self.source, cx.now);
         let salts = Salts::new(identity, source, now.unix.seconds());
@@ -179,16 +197,23 @@ impl Host {
             return;
         }
         let is_new = !self.identities.contains_key(&identity);
-        let owned = self
-            .identities
-            .entry(identity)
-            .or_insert_with(|| Box::new(Owned::new(salts)));
+        let owned = self.owned(identity, cx);
         let refused = owned.refused.get_or_insert_default();
         refused.insert(header.session_id, header.msg_id, now);
         if is_new {
             let at = owned.over_at().unwrap_or(now.mono);
             self.timers.arm_by(Timer::Identity(identity), &mut None, at);
         }
+    }
+
+    /// Returns what is kept of an identity; makes it if nothing is.
+    pub(super) fn owned(&mut self, identity: Identity, cx: &mut Cx<'_, Effect>) -> &mut Owned {
+        let source = &self.source;
+        self.identities.entry(identity).or_insert_with(|| {
+            cx.out.push(Effect::FindUser { identity });
+            let salts = Salts::new(identity, source, cx.now.unix.seconds());
+            Box::new(Owned::new(salts))
+        })
     }
 
     /// Makes a session if it is not there. The one used longest ago makes room.
@@ -198,12 +223,7 @@ impl Host {
         session_id: SessionId,
         cx: &mut Cx<'_, Effect>,
     ) {
-        let source = &self.source;
-        let owned = self.identities.entry(identity).or_insert_with(|| {
-            cx.out.push(Effect::FindUser { identity });
-            let salts = Salts::new(identity, source, cx.now.unix.seconds());
-            Box::new(Owned::new(salts))
-        });
+        let owned = self.owned(identity, cx);
         if owned.session_mut(session_id).is_some() {
             return;
         }
@@ -233,6 +253,17 @@ impl Host {
         if let Some(spare) = spare_link.and_then(|spare| self.links.get_mut(&spare)) {
             spare.sessions.retain(|&it| it != (identity, session_id));
         }
+        self.list(identity, session_id, link, cx);
+    }
+
+    /// Lists a session among those of a link. One that is too many loses it.
+    pub(super) fn list(
+        &mut self,
+        identity: Identity,
+        session_id: SessionId,
+        link: LinkId,
+        cx: &mut Cx<'_, Effect>,
+    ) {
         let sessions = &mut self.links.entry(link).or_default().sessions;
         if sessions.contains(&(identity, session_id)) {
             return;
@@ -246,7 +277,7 @@ impl Host {
     }
 
     /// Takes a link from a session. One that is left alone ends in time.
-    fn untie(
+    pub(super) fn untie(
         &mut self,
         identity: Identity,
         session_id: SessionId,
@@ -258,6 +289,33 @@ impl Host {
             entry.last_used = cx.now.mono;
         }
         self.settle(identity, session_id, cx);
+    }
+
+    /// Takes a link and a session from each other because the key between them is no more.
+    pub(super) fn part(
+        &mut self,
+        identity: Identity,
+        session_id: SessionId,
+        link: LinkId,
+        cx: &mut Cx<'_, Effect>,
+    ) {
+        self.unlist(identity, session_id, link);
+        self.untie(identity, session_id, link, cx);
+        self.close_unused(link, cx);
+    }
+
+    pub(super) fn unlist(&mut self, identity: Identity, session_id: SessionId, link: LinkId) {
+        if let Some(state) = self.links.get_mut(&link) {
+            state.sessions.retain(|&it| it != (identity, session_id));
+        }
+    }
+
+    /// Closes a link that carries no session: the key that it used is no more.
+    pub(super) fn close_unused(&mut self, link: LinkId, cx: &mut Cx<'_, Effect>) {
+        let state = self.links.get(&link);
+        if state.is_some_and(|state| state.sessions.is_empty()) {
+            self.close(link, KEY_ABSENT, cx);
+        }
     }
 
     pub(super) fn on_detach(&mut self, link: LinkId, cx: &mut Cx<'_, Effect>) {

@@ -29,6 +29,20 @@ impl Acks {
         self.is_late = true;
     }
 
+    /// Takes over what another session has to acknowledge.
+    pub(crate) fn absorb(&mut self, other: Self) {
+        let Self {
+            waiting,
+            since,
+            is_late,
+        } = other;
+        if self.waiting.is_empty() || (!waiting.is_empty() && since < self.since) {
+            self.since = since;
+        }
+        self.waiting.extend(waiting);
+        self.is_late |= is_late;
+    }
+
     /// Returns when what waits is to be sent at the latest.
     pub(crate) fn deadline<S: Side>(&self) -> Option<Mono> {
         (!self.waiting.is_empty()).then(|| self.since + habits::<S>().ack_delay)

@@ -101,6 +101,25 @@ impl Inbox {
         }
     }
 
+    /// Remembers, too, what another inbox of the same session does, and refuses what it refuses.
+    pub(crate) fn absorb(&mut self, other: Self) {
+        let Self {
+            received,
+            floor,
+            floor_seqno,
+        } = other;
+        for it in received {
+            self.insert(it.msg_id, it.seqno);
+        }
+        self.floor = self.floor.max(floor);
+        self.floor_seqno = self.floor_seqno.max(floor_seqno);
+    }
+
+    /// Refuses what is at or below `floor`, unless it is remembered.
+    pub(crate) fn raise_floor(&mut self, floor: MsgId) {
+        self.floor = self.floor.max(floor);
+    }
+
     /// Forgets what is too old to come again, and gives back the room.
     pub(crate) fn tidy(&mut self, now_s: u64) {
         let oldest_s = now_s.saturating_sub(RECEIVED_ID_AGE_S);
@@ -180,6 +199,29 @@ mod tests {
             };
             assert_eq!(inbox.known(MsgId(id)), expected, "{id}");
         }
+    }
+
+    #[test]
+    fn two_inboxes_of_one_session_together_know_what_each_knew() {
+        let (mut inbox, mut other) = (Inbox::new(MsgId(8)), Inbox::new(MsgId(16)));
+        inbox.insert(MsgId(12), SeqNo(1));
+        inbox.insert(MsgId(40), SeqNo(5));
+        other.insert(MsgId(24), SeqNo(3));
+        other.insert(MsgId(40), SeqNo(5));
+        inbox.absorb(other);
+        for (id, expected) in [
+            (12, Known::Received(SeqNo(1))),
+            (16, Known::Forgotten),
+            (20, Known::New),
+            (24, Known::Received(SeqNo(3))),
+            (40, Known::Received(SeqNo(5))),
+            (44, Known::New),
+        ] {
+            assert_eq!(inbox.known(MsgId(id)), expected, "{id}");
+        }
+        assert_eq!(inbox.len(), 3);
+        inbox.raise_floor(MsgId(20));
+        assert_eq!(inbox.known(MsgId(20)), Known::Forgotten);
     }
 
     #[test]

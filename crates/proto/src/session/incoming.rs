@@ -8,7 +8,7 @@
 
 use bytes::{Buf, Bytes};
 use heliogram_tl::mtproto::{self as tl, Message};
-use heliogram_tl::{Deserialize, Reader, gzip, peek_id};
+use heliogram_tl::{Deserialize, Reader, api, gzip, peek_id};
 
 use crate::ids::{MsgId, SeqNo};
 use crate::limits::{CONTAINER_MESSAGES_MAX, PINNED_BYTES_MAX, UNPACKED_BYTES_MAX};
@@ -24,6 +24,22 @@ pub(crate) enum Contents {
     Container(Vec<Item>),
     /// Something that breaks the rules of containers: all of it is refused with code 64.
     Undecodable,
+}
+
+impl Contents {
+    /// Tells whether this is a request to bind a key and nothing else.
+    pub(crate) fn is_binding(&self) -> bool {
+        matches!(self, Self::One(object) if object.is_binding())
+    }
+
+    /// Tells whether a request to bind a key is among it.
+    pub(crate) fn has_binding(&self) -> bool {
+        match self {
+            Self::One(object) => object.is_binding(),
+            Self::Container(items) => items.iter().any(|it| it.object.is_binding()),
+            Self::Undecodable => false,
+        }
+    }
 }
 
 /// One message of a container.
@@ -49,6 +65,15 @@ pub(crate) enum Object {
     Update(Bytes),
     /// Bytes that are no object. Only clients get these.
     Unreadable,
+}
+
+impl Object {
+    fn is_binding(&self) -> bool {
+        let Self::Request(request) = self else {
+            return false;
+        };
+        peek_id(&request.query) == Some(api::auth::BindTempAuthKey::ID)
+    }
 }
 
 /// Reads the body of an outer message for `S`.

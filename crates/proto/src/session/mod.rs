@@ -16,6 +16,7 @@
 //! Source: <https://core.telegram.org/mtproto/description>, <https://core.telegram.org/mtproto/service_messages>,
 //! <https://core.telegram.org/mtproto/service_messages_about_messages>.
 
+mod absorb;
 mod acks;
 pub(crate) mod bad_msg;
 pub mod client;
@@ -25,7 +26,7 @@ pub(crate) mod incoming;
 pub(crate) mod msg_id;
 mod on_bad_msg;
 pub(crate) mod on_call;
-mod on_destroy;
+pub(crate) mod on_destroy;
 mod on_detailed_info;
 mod on_drop_answer;
 mod on_future_salts;

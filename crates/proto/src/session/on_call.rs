@@ -92,6 +92,11 @@ impl Session<Server> {
         }
     }
 
+    /// Returns where a call's answer goes to, while that is there.
+    pub(crate) fn link_of_call(&self, id: MsgId) -> Option<LinkId> {
+        self.state.calls.get(self.position_of(id)?)?.link
+    }
+
     /// Takes a call out of those that run.
     pub(super) fn take_call(&mut self, id: MsgId) -> Option<Running> {
         let at = self.position_of(id)?;

@@ -1,4 +1,4 @@
-//! `destroy_session` and `destroy_auth_key`: bare answers, not in an `rpc_result`.
+//! `destroy_session` and `destroy_auth_key`: bare answers, not in an `rpc_result`. Both are the host's to carry out.
 
 use heliogram_tl::mtproto as tl;
 
@@ -45,8 +45,21 @@ impl Session<Server> {
         self.outbox.push(Some(asked_by), content);
     }
 
-    /// Keys are destroyed by whoever keeps them, and no port says so to a host: the honest answer is that it failed.
-    pub(super) fn on_destroy_auth_key(&mut self, it: Received) {
-        self.answer(it, &tl::DestroyAuthKeyFail);
+    /// Tells the client that its key was not destroyed.
+    pub(crate) fn key_not_destroyed(&mut self, asked_by: LinkId) {
+        let content = Content::Object {
+            body: Bytes::from(tl::DestroyAuthKeyFail.to_bytes()),
+            is_answer: true,
+        };
+        self.outbox.push(Some(asked_by), content);
     }
+}
+
+/// Writes the answer to a client whose key is no more; `was_there` until it asked.
+pub(crate) fn key_destroyed(was_there: bool) -> Bytes {
+    Bytes::from(if was_there {
+        tl::DestroyAuthKeyOk.to_bytes()
+    } else {
+        tl::DestroyAuthKeyNone.to_bytes()
+    })
 }

@@ -18,9 +18,9 @@ use std::collections::VecDeque;
 use core::time::Duration;
 
 use crate::cx::Mono;
-use crate::ids::MsgId;
+use crate::ids::{Identity, MsgId};
 use crate::limits::{FAILED_CALLS_MAX, INVOKE_AFTER_WAIT_MS, RECEIVED_ID_AGE_S};
-use crate::port::Call;
+use crate::port::{Call, KeyFacts};
 use crate::session::{Session, msg_id};
 use crate::side::Server;
 
@@ -42,6 +42,14 @@ pub(super) struct Order {
     due: Option<Mono>,
     /// The calls that have failed, for those that name them later. Latest last.
     failed: VecDeque<MsgId>,
+}
+
+impl Held {
+    /// Lets the call go by another identity.
+    pub(super) const fn adopt(&mut self, identity: Identity, key: KeyFacts) {
+        self.call.identity = identity;
+        self.call.key = key;
+    }
 }
 
 impl Session<Server> {
@@ -174,6 +182,25 @@ impl Session<Server> {
         order.failed.shrink_to_fit();
         if order.failed.is_empty() && order.due.is_none() {
             self.state.order = None;
+        }
+    }
+
+    /// Takes over what another incarnation of the session kept of its calls, which are among this one's already.
+    pub(super) fn absorb_order(&mut self, other: Option<Box<Order>>) {
+        let Some(other) = other else {
+            return;
+        };
+        let Order {
+            held: _,
+            due,
+            failed,
+        } = *other;
+        let held = self.held().count();
+        let order = self.state.order.get_or_insert_default();
+        order.held = held;
+        order.due = order.due.into_iter().chain(due).min();
+        for id in failed {
+            self.note_failed(id);
         }
     }
 

@@ -127,6 +127,12 @@ impl Outbox {
         self.queue.push_back(Queued { link, content });
     }
 
+    /// Queues something before all that waits.
+    pub(crate) fn push_front(&mut self, link: Option<LinkId>, content: Content) {
+        self.queued_bytes += content.len();
+        self.queue.push_front(Queued { link, content });
+    }
+
     /// Drains everything that `link` can carry, with the acknowledgements that wait.
     pub(crate) fn drain<S: Side>(
         &mut self,
@@ -333,9 +339,14 @@ impl Outbox {
     }
 
     fn seqno(&mut self, content_related: bool) -> SeqNo {
-        let seqno = self.content_count.wrapping_mul(2) | u32::from(content_related);
+        let SeqNo(seqno) = self.service_seqno();
         self.content_count = self.content_count.wrapping_add(u32::from(content_related));
-        SeqNo((seqno & MASK_31).cast_signed())
+        SeqNo(seqno | i32::from(content_related))
+    }
+
+    /// Returns the sequence number of a message that is not content-related.
+    pub(crate) const fn service_seqno(&self) -> SeqNo {
+        SeqNo((self.content_count.wrapping_mul(2) & MASK_31).cast_signed())
     }
 
     fn forget(&mut self, sent: &Sent) {
@@ -353,6 +364,34 @@ impl Outbox {
     pub(crate) fn acknowledge<S: Side>(&mut self, id: MsgId) {
         if habits::<S>().ack_frees {
             self.take(id);
+        }
+    }
+
+    /// Takes over what another outbox of the same session has to send, and what it has sent. What was counted by both is
+    /// counted together: the peer has seen all of it in one session.
+    pub(crate) fn absorb(&mut self, other: Self) {
+        let Self {
+            ids,
+            content_count,
+            queue,
+            queued_bytes,
+            unacked,
+            unacked_bytes,
+            to_resend,
+            updates,
+        } = other;
+        self.ids.raise_to(ids.last());
+        self.content_count = self.content_count.wrapping_add(content_count);
+        self.queue.extend(queue);
+        self.queued_bytes += queued_bytes;
+        self.unacked.extend(unacked);
+        self.unacked.make_contiguous().sort_by_key(|it| it.msg_id);
+        self.unacked_bytes += unacked_bytes;
+        self.to_resend += to_resend;
+        self.enforce_limits();
+        if updates.is_any() {
+            // Two orders of updates make none.
+            self.give_up_updates();
         }
     }
 

@@ -35,9 +35,13 @@ use crate::side::Server;
 #[derive(Debug)]
 pub struct State {
     /// Names this incarnation of the session to its client.
-    unique_id: i64,
+    pub(super) unique_id: i64,
+    /// Incarnations that were united with this one, and may have calls that run.
+    pub(super) merged: Vec<i64>,
     /// The smallest identifier that the client was told of.
-    first: Option<MsgId>,
+    pub(super) first: Option<MsgId>,
+    /// Nothing is sent yet, nor is the client told of `first`.
+    pub(super) is_silent: bool,
     /// Ordered by identifier.
     pub(super) calls: VecDeque<Running>,
     /// Of all of `calls`.
@@ -71,6 +75,8 @@ pub(crate) enum Effect {
     Call { msg_id: MsgId, request: Request },
     /// The client does not want this call's answer any more.
     Cancel { msg_id: MsgId },
+    /// Destroy the key that this session belongs to, then tell the client.
+    DestroyKey { asked_by: LinkId },
     /// Destroy another session of the same identity, then tell through `destroyed`.
     Destroy {
         session_id: SessionId,
@@ -107,7 +113,9 @@ impl Session<Server> {
     pub(crate) fn new(id: SessionId, floor: MsgId, unique_id: i64) -> Self {
         let state = State {
             unique_id,
+            merged: Vec::new(),
             first: None,
+            is_silent: false,
             calls: VecDeque::new(),
             calls_bytes: 0,
             calls_due: None,
@@ -260,7 +268,7 @@ impl Session<Server> {
         turn: &mut Turn<'_>,
     ) -> Result<(), Malformed> {
         match kind {
-            tl::DestroyAuthKey::ID => self.on_destroy_auth_key(it),
+            tl::DestroyAuthKey::ID => turn.effects.push(Effect::DestroyKey { asked_by: it.link }),
             tl::DestroySession::ID => {
                 let message = tl::DestroySession::from_bytes(body)?;
                 self.on_destroy_session(&message, it, turn.effects);
@@ -290,6 +298,9 @@ impl Session<Server> {
             return;
         }
         self.state.first = Some(lowest);
+        if self.state.is_silent {
+            return;
+        }
         let unique_id = self.state.unique_id;
         self.outbox.push(
             Some(it.link),
@@ -406,6 +417,9 @@ impl Session<Server> {
         self.outbox.tidy(now.mono);
         self.tidy_order(now.unix.seconds());
         self.state.calls.shrink_to_fit();
+        if self.state.calls.is_empty() {
+            self.state.merged = Vec::new();
+        }
     }
 
     /// Tells whether [`Session::tidy`] would find nothing, now or later.
@@ -437,6 +451,11 @@ impl Session<Server> {
     /// Returns the highest identifier that was sent.
     pub(crate) const fn last_sent(&self) -> MsgId {
         self.outbox.last_id()
+    }
+
+    /// Returns the sequence number that the next message has if nobody acknowledges it.
+    pub(crate) fn next_service_seqno(&self) -> SeqNo {
+        self.outbox.service_seqno()
     }
 
     /// Makes all later identifiers greater than `id`.

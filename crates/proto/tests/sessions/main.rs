@@ -4,11 +4,13 @@
 #![cfg(test)]
 
 mod apart;
+mod binding;
 mod calls;
 mod client;
 mod envelopes;
 mod faults;
 mod kept;
+mod keys;
 mod limits;
 mod order;
 mod pair;

@@ -38,6 +38,8 @@ pub(crate) struct World {
     pub(crate) fanouts: Vec<Vec<LinkId>>,
     /// Identities whose user the host asks for.
     pub(crate) unknown: Vec<Identity>,
+    /// What the host wants done about keys.
+    pub(crate) about_keys: Vec<Effect>,
     pub(crate) rules: Rules,
     pub(crate) last_client_id: i64,
     pub(crate) next_seqno: i32,
@@ -101,6 +103,7 @@ impl World {
             ready: Vec::new(),
             fanouts: Vec::new(),
             unknown: Vec::new(),
+            about_keys: Vec::new(),
             rules: Rules::default(),
             last_client_id: 0,
             next_seqno: 0,
@@ -162,6 +165,12 @@ impl World {
                     self.fanouts.push(links);
                 }
                 Effect::FindUser { identity } => self.unknown.push(identity),
+                other @ (Effect::Bind { .. }
+                | Effect::DropKeys { .. }
+                | Effect::DestroyKey { .. }
+                | Effect::HandOver(_)
+                | Effect::TakenOver { .. }
+                | Effect::Forward { .. }) => self.about_keys.push(other),
             }
         }
     }

@@ -43,6 +43,11 @@ impl Updates {
         usize::try_from(self.unacked).unwrap_or(usize::MAX)
     }
 
+    /// Tells whether any waits, is kept, or was forgotten.
+    pub(super) const fn is_any(&self) -> bool {
+        self.queued > 0 || self.unacked > 0 || self.is_incomplete
+    }
+
     /// Tells whether one more fits into the queue.
     fn takes(&self, bytes: usize) -> bool {
         self.queued < count(PUSHES_QUEUED_MAX)

@@ -1,0 +1,164 @@
+//! Sessions go from the owner of a temporary key to that of the permanent key that it was bound to.
+//!
+//! ```text
+//!  temporary key's owner                         permanent key's owner
+//!  Bound ──> Effect::HandOver ─────────────────> Input::TakeOver: unites, answers the request
+//!  Input::TakenOver: passes on what waited <──── Effect::TakenOver: gateways are told, too
+//! ```
+//!
+//! A session that both have is one session, as its client always saw it: see [`Session::absorb`].
+//!
+//! [`Session::absorb`]: crate::session::Session
+
+use crate::cx::{Cx, Mono};
+use crate::host::identity::Owned;
+use crate::host::timers::Timer;
+use crate::host::{CallId, Effect, Host, binding};
+use crate::ids::{Identity, LinkId, SessionId};
+use crate::limits::SESSIONS_PER_IDENTITY_MAX;
+use crate::port::KeyFacts;
+
+/// The sessions of a temporary key on their way. Opaque to who carries them.
+#[derive(Debug)]
+pub struct Handover {
+    key: KeyFacts,
+    /// The request that has bound it, under the permanent key's identity.
+    call: CallId,
+    owned: Option<Box<Owned>>,
+    /// When links are to be closed unless their clients ask again.
+    disconnects: Vec<(LinkId, Mono)>,
+}
+
+impl Handover {
+    /// Returns what the temporary key is now.
+    #[must_use]
+    pub const fn key(&self) -> &KeyFacts {
+        &self.key
+    }
+
+    /// Returns whose host takes it.
+    #[must_use]
+    pub fn to(&self) -> Identity {
+        self.key.identity()
+    }
+
+    /// Returns the connections that come with it. The taking host must hear of their ends; of those that are gone
+    /// already, after [`Input::TakeOver`](super::Input::TakeOver).
+    #[must_use]
+    pub fn links(&self) -> Vec<LinkId> {
+        let owned = self.owned.iter();
+        let entries = owned.flat_map(|it| it.entries());
+        let mut links: Vec<_> = entries.flat_map(|it| it.links()).collect();
+        links.sort_unstable();
+        links.dedup();
+        links
+    }
+}
+
+impl Host {
+    /// Lets go of the sessions of a key that was bound.
+    pub(super) fn hand_over(&mut self, call: CallId, key: KeyFacts, cx: &mut Cx<'_, Effect>) {
+        let identity = call.identity;
+        let mut owned = self.identities.remove(&identity);
+        if let Some(owned) = &owned {
+            self.users.remove(identity, owned.user.id());
+        }
+        let mut disconnects = Vec::new();
+        for entry in owned.iter_mut().flat_map(|it| it.sessions_mut()) {
+            let session_id = entry.session.id();
+            let timer = Timer::Session(identity, session_id);
+            self.timers.disarm(timer, &mut entry.armed);
+            // The outcome of any other is passed on like an answer.
+            entry.bindings = 0;
+            self.ids.raise_to(entry.session.last_sent());
+            for link in entry.links() {
+                let Some(state) = self.links.get_mut(&link) else {
+                    continue;
+                };
+                state.sessions.retain(|&it| it != (identity, session_id));
+                if state.sessions.is_empty()
+                    && let Some(at) = state.take_disconnect()
+                {
+                    disconnects.push((link, at));
+                }
+            }
+        }
+        self.moved.begin(key, cx.now.unix.seconds());
+        let call = CallId {
+            identity: key.identity(),
+            ..call
+        };
+        cx.out.push(Effect::HandOver(Box::new(Handover {
+            key,
+            call,
+            owned,
+            disconnects,
+        })));
+    }
+
+    /// Takes sessions over, and answers the request that has bound their key.
+    pub(super) fn take_over(&mut self, handover: Handover, cx: &mut Cx<'_, Effect>) {
+        let Handover {
+            key,
+            call,
+            owned,
+            disconnects,
+        } = handover;
+        let identity = key.identity();
+        let sessions = owned.map_or_else(Vec::new, |owned| self.unite(&key, *owned, cx));
+        for (link, at) in disconnects {
+            if let Some(state) = self.links.get_mut(&link) {
+                state.set_disconnect(at);
+                self.timers.arm_by(Timer::Link(link), &mut state.armed, at);
+            }
+        }
+        cx.out.push(Effect::TakenOver { key });
+        let entry = self.entry(identity, call.session_id);
+        let link = entry.and_then(|entry| entry.session.link_of_call(call.msg_id));
+        for &session_id in &sessions {
+            self.speak_unless_binding(identity, session_id, link, cx);
+        }
+        self.on_answer(call, binding::bool_true(), cx);
+        for session_id in sessions {
+            self.settle(identity, session_id, cx);
+        }
+        // One of them may have been destroyed while this was on its way.
+        let mut gone = vec![key.id, identity.0];
+        gone.retain(|&key| self.gone.contains(key, cx.now.mono));
+        if !gone.is_empty() {
+            self.on_revoked(identity, &gone, cx);
+        }
+    }
+
+    /// Unites the sessions of a temporary key with those of its identity; returns which came.
+    fn unite(&mut self, key: &KeyFacts, handed: Owned, cx: &mut Cx<'_, Effect>) -> Vec<SessionId> {
+        let (identity, now) = (key.identity(), cx.now);
+        let owned = self.owned(identity, cx);
+        let came = owned.absorb(identity, key, handed, now.mono);
+        let mut spare = Vec::new();
+        for &session_id in &came {
+            let Some(entry) = owned.session_mut(session_id) else {
+                continue;
+            };
+            spare.extend(entry.spare_links().map(|link| (session_id, link)));
+        }
+        for (session_id, link) in spare {
+            self.unlist(identity, session_id, link);
+            self.untie(identity, session_id, link, cx);
+        }
+        for &session_id in &came {
+            let entry = self.entry(identity, session_id);
+            let links: Vec<_> = entry.iter().flat_map(|it| it.links()).collect();
+            for link in links {
+                self.list(identity, session_id, link, cx);
+            }
+        }
+        while let Some(owned) = self.identities.get(&identity)
+            && owned.sessions() > SESSIONS_PER_IDENTITY_MAX
+            && let Some(oldest) = came.last().and_then(|&but| owned.oldest(but))
+        {
+            self.end_session(identity, oldest, cx);
+        }
+        came
+    }
+}

@@ -1,0 +1,580 @@
+//! Temporary keys that are bound: what their sessions become, and what is sent meanwhile.
+
+use std::time::Duration;
+
+use heliogram_crypto::AuthKey;
+use heliogram_proto::exchange::binding::{self, Claim, Error, Subject};
+use heliogram_proto::host::{CallId, Effect, Handover, Input};
+use heliogram_proto::ids::{Identity, LinkId, MsgId, Salt, SessionId};
+use heliogram_proto::limits::{LINKS_PER_SESSION_MAX, PARKED_FRAMES_MAX};
+use heliogram_proto::port::{Frame, KeyFacts, KeyKind, KeyRecord};
+use heliogram_tl::Deserialize;
+use heliogram_tl::mtproto as tl;
+
+use crate::support::{LINK, METHOD, SESSION, START_S, Sent, World, container, key, ping, refusal};
+
+#[test]
+fn a_call_after_a_binding_is_the_permanent_keys_whatever_the_gateway_knows() {
+    let mut world = Client::new();
+    world.bind();
+    assert_eq!(world.results(), [true]);
+
+    world.call();
+    world.temp.perm = Some(world.perm.id);
+    world.call();
+
+    let identities = world.calls.iter().map(|(_, call)| call.identity);
+    assert_eq!(identities.collect::<Vec<_>>(), [Identity(world.perm.id); 2]);
+    let facts = world.calls.iter().map(|(_, call)| call.key.perm);
+    assert_eq!(facts.collect::<Vec<_>>(), [Some(world.perm.id); 2]);
+}
+
+#[test]
+fn a_binding_is_answered_only_once_it_is_recorded_and_taken_over() {
+    let mut world = Client::new();
+    world.bind_unanswered();
+    assert_eq!(world.received(), []);
+    world.record();
+    assert_eq!(world.received(), []);
+    world.take_over();
+    assert_eq!(world.results(), [true]);
+}
+
+#[test]
+fn a_binding_that_is_refused_is_answered_and_the_key_stays_unbound() {
+    let expected = [
+        (Error::Taken, 400, "TEMP_AUTH_KEY_ALREADY_BOUND"),
+        (Error::Invalid, 400, "ENCRYPTED_MESSAGE_INVALID"),
+        (Error::Expiry, 400, "EXPIRES_AT_INVALID"),
+        (Error::Unavailable, 500, "RPC_CALL_FAIL"),
+    ];
+    for (why, code, name) in expected {
+        let mut world = Client::new();
+        let (call, _) = world.bind_unanswered();
+        let outcome = Err(why);
+        world.input(Input::Bound { call, outcome });
+        let sent = world.received();
+        assert_eq!(sent[0].id(), tl::NewSessionCreated::ID);
+        assert_eq!(error(&sent[1]), (code, name.to_owned()));
+
+        let msg_id = world.client_id();
+        world.send_as(msg_id, 0x0d91_a548_u32.to_le_bytes().to_vec());
+        let sent = world.answers();
+        assert_eq!(error(&sent[0]), (401, "AUTH_KEY_PERM_EMPTY".to_owned()));
+    }
+}
+
+#[test]
+fn a_binding_under_a_permanent_key_or_to_another_one_or_that_cannot_be_read_is_refused_at_once() {
+    let Client { perm, temp, .. } = Client::new();
+    let bound = KeyFacts {
+        perm: Some(perm.id),
+        ..temp
+    };
+    let other = AuthKey::new([8; 256]);
+    for (facts, perm, cut, name) in [
+        (perm, key(), false, "TEMP_AUTH_KEY_EMPTY"),
+        (bound, other, false, "TEMP_AUTH_KEY_ALREADY_BOUND"),
+        (temp, key(), true, "ENCRYPTED_MESSAGE_INVALID"),
+    ] {
+        let mut world = Client::new();
+        world.facts = facts;
+        let (msg_id, mut body) = world.binding(&perm);
+        if cut {
+            body.truncate(40);
+        }
+        world.send_as(msg_id, body);
+        let sent = world.answers();
+        assert_eq!(error(&sent[0]), (400, name.to_owned()));
+        assert!(world.about_keys.is_empty());
+    }
+}
+
+#[test]
+fn a_repeat_under_a_bound_key_is_checked_and_answered_like_the_first() {
+    let mut world = Client::new();
+    world.bind();
+    assert_eq!(world.results(), [true]);
+    world.temp.perm = Some(world.perm.id);
+    world.bind_unanswered();
+    world.record();
+    assert!(world.about_keys.is_empty(), "there is nothing to take over");
+    assert_eq!(world.results(), [true]);
+}
+
+#[test]
+fn nothing_is_sent_in_a_new_session_before_its_binding_has_an_outcome() {
+    let mut world = Client::new();
+    world.facts = world.temp;
+    let (msg_id, body) = world.binding(&key());
+    let ping_id = world.client_id();
+    let (first, second) = (world.seqno(true), world.seqno(false));
+    let (outer, seqno) = (world.client_id(), world.seqno(false));
+    let items = [(msg_id, first, body), (ping_id, second, ping(7))];
+    let frame = world.frame(outer, seqno, container(&items));
+    world.submit(frame);
+    world.pass(Duration::from_millis(1500));
+    assert_eq!(world.received(), []);
+
+    world.record();
+    world.take_over();
+    let sent = world.received();
+    let mut ids: Vec<_> = sent.iter().map(Sent::id).collect();
+    assert_eq!(ids.remove(0), tl::NewSessionCreated::ID);
+    assert!(ids.contains(&tl::Pong::ID) && ids.contains(&tl::RpcResult::ID));
+    let news: tl::NewSessionCreated = sent[0].read();
+    assert_eq!(news.first_msg_id, msg_id.0);
+}
+
+#[test]
+fn a_request_to_bind_that_fails_at_once_leaves_no_session_silent() {
+    let mut world = Client::new();
+    world.facts = world.temp;
+    let (msg_id, mut body) = world.binding(&key());
+    body.truncate(40);
+    world.send_as(msg_id, body);
+    let ids: Vec<_> = world.received().iter().map(Sent::id).collect();
+    assert_eq!(ids, [tl::NewSessionCreated::ID, tl::RpcResult::ID]);
+}
+
+#[test]
+fn a_session_goes_on_under_a_renewed_key_and_is_not_announced_again() {
+    let mut world = Client::new();
+    world.facts = world.perm;
+    let running = world.call();
+    assert_eq!(world.received()[0].id(), tl::NewSessionCreated::ID);
+    world.facts = world.temp;
+
+    world.on_link(LinkId(2));
+    world.bind();
+
+    let sent = world.drain(LinkId(2));
+    assert_eq!(
+        sent.iter().map(Sent::id).collect::<Vec<_>>(),
+        [tl::RpcResult::ID],
+        "a client that were told of a new session would send its call again"
+    );
+    world.input(Input::Detach { link: LINK });
+    world.answer_next(&METHOD);
+    let answer: Vec<_> = world.drain(LinkId(2));
+    let result = answer.iter().find(|it| it.id() == tl::RpcResult::ID);
+    let result: tl::RpcResult<'_> = result.unwrap().read();
+    assert_eq!(result.req_msg_id, running.0);
+}
+
+#[test]
+fn a_call_that_came_under_the_old_key_does_not_run_again_under_the_renewed_one() {
+    let mut world = Client::new();
+    world.facts = world.perm;
+    let (msg_id, seqno) = (world.client_id(), world.seqno(true));
+    let frame = world.frame(msg_id, seqno, METHOD.to_vec());
+    world.submit(frame.clone());
+    world.answer_next(&METHOD);
+    world.received();
+    world.facts = world.temp;
+    world.bind();
+    assert_eq!(world.results(), [true]);
+
+    let key = world.temp;
+    world.submit(Frame { key, ..frame });
+
+    assert!(world.calls.is_empty());
+}
+
+#[test]
+fn a_message_that_came_before_the_hand_over_does_not_run_again_after_it() {
+    let mut world = Client::new();
+    world.facts = world.temp;
+    let (msg_id, seqno) = (world.client_id(), world.seqno(true));
+    let get_config = 0xc4f9_186b_u32.to_le_bytes().to_vec();
+    let frame = world.frame(msg_id, seqno, get_config);
+    world.submit(frame.clone());
+    assert_eq!(world.calls.len(), 1);
+    world.bind_unanswered();
+    world.record();
+
+    // Its second copy comes while the session is on its way, and a third one after.
+    world.submit(frame.clone());
+    world.take_over();
+    world.submit(frame);
+    world.forward_all();
+
+    assert_eq!(world.calls.len(), 1);
+}
+
+#[test]
+fn an_answer_finds_its_call_wherever_the_session_is_when_it_comes() {
+    for answered in ["before", "on its way", "after"] {
+        let mut world = Client::new();
+        world.facts = world.temp;
+        let call = world.call();
+        world.bind_unanswered();
+        let answer = |world: &mut Client| drop(world.answer_next(&METHOD));
+        if answered == "before" {
+            answer(&mut world);
+        }
+        world.record();
+        if answered == "on its way" {
+            answer(&mut world);
+        }
+        world.take_over();
+        if answered == "after" {
+            answer(&mut world);
+        }
+        world.forward_all();
+        let sent = world.received();
+        let results = sent.iter().filter(|it| it.id() == tl::RpcResult::ID);
+        let results = results.map(|it| it.read::<tl::RpcResult<'_>>().req_msg_id);
+        assert!(results.collect::<Vec<_>>().contains(&call.0), "{answered}");
+    }
+}
+
+#[test]
+fn as_many_frames_wait_for_a_hand_over_as_may_and_the_link_of_one_more_is_closed() {
+    let mut world = Client::new();
+    world.bind_unanswered();
+    world.record();
+    for _ in 0..PARKED_FRAMES_MAX {
+        world.send_bytes(false, ping(1));
+    }
+    world.received();
+    assert_eq!(world.closed, []);
+    world.send_bytes(false, ping(1));
+    world.received();
+    assert_eq!(world.closed, [(LINK, None)]);
+}
+
+#[test]
+fn frames_that_have_waited_for_a_hand_over_are_answered_in_their_order() {
+    let mut world = Client::new();
+    world.bind_unanswered();
+    world.record();
+    for ping_id in 1..=3 {
+        world.send_bytes(false, ping(ping_id));
+    }
+    assert!(
+        world
+            .about_keys
+            .iter()
+            .all(|it| !matches!(it, Effect::Forward { .. }))
+    );
+    world.take_over();
+    world.forward_all();
+    let sent = world.received();
+    let pongs = sent.iter().filter(|it| it.id() == tl::Pong::ID);
+    let pongs = pongs.map(|it| it.read::<tl::Pong>().ping_id);
+    assert_eq!(pongs.collect::<Vec<_>>(), [1, 2, 3]);
+}
+
+#[test]
+fn a_lone_request_to_bind_needs_no_salt_under_an_unbound_key_and_nothing_else_goes_without() {
+    let mut world = Client::new();
+    world.facts = world.temp;
+    let wrong = Salt(77);
+    let (msg_id, body) = world.binding(&key());
+    let seqno = world.seqno(true);
+    let bind = world.frame(msg_id, seqno, body.clone());
+    let contained = container(&[(msg_id, seqno, body.clone())]);
+    let outer = world.client_id();
+    let contained = world.frame(outer, seqno, contained);
+    let other = world.frame(outer, seqno, METHOD.to_vec());
+    let bound = Frame {
+        key: KeyFacts {
+            perm: Some(world.perm.id),
+            ..world.temp
+        },
+        ..bind.clone()
+    };
+    for refused in [contained, other, bound] {
+        let id = refused.msg_id;
+        world.submit(Frame {
+            salt: wrong,
+            ..refused
+        });
+        assert_eq!(refusal(&world.received()), (id, 48));
+    }
+
+    world.submit(Frame {
+        salt: wrong,
+        ..bind
+    });
+
+    assert!(matches!(world.about_keys[..], [Effect::Bind { .. }]));
+}
+
+#[test]
+fn a_request_to_bind_without_a_good_salt_draws_nothing_to_its_connection() {
+    let mut world = Client::new();
+    world.facts = world.temp;
+    world.call();
+    world.answer_next(&METHOD);
+    world.drain(LINK);
+    world.input(Input::Detach { link: LINK });
+    // Captured before its sender could send it, if you will: its salt is of another term.
+    let (msg_id, body) = world.binding(&key());
+    let seqno = world.seqno(true);
+    let frame = world.frame(msg_id, seqno, body);
+    world.submit(Frame {
+        salt: Salt(77),
+        link: LinkId(2),
+        ..frame
+    });
+    world.pass_s(60);
+    assert_eq!(world.drain(LinkId(2)), []);
+    world.record();
+    world.take_over();
+    let sent = world.drain(LinkId(2));
+    assert_eq!(sent.len(), 1, "its own answer only: {sent:?}");
+}
+
+#[test]
+fn a_link_that_is_to_be_closed_in_time_still_is_and_one_that_has_pinged_again_is_not() {
+    for again in [false, true] {
+        let mut world = Client::new();
+        world.facts = world.temp;
+        let ping = tl::PingDelayDisconnect {
+            ping_id: 1,
+            disconnect_delay: 10,
+        };
+        world.send(false, &ping);
+        world.bind();
+        world.pass_s(5);
+        if again {
+            world.send(false, &ping);
+            world.forward_all();
+        }
+        world.pass_s(5);
+        world.received();
+        assert_eq!(world.closed.len(), usize::from(!again));
+    }
+}
+
+#[test]
+fn a_session_that_comes_with_too_many_links_gives_up_the_oldest() {
+    let mut world = Client::new();
+    world.facts = world.perm;
+    for link in 0..LINKS_PER_SESSION_MAX {
+        world.on_link(LinkId(u64::try_from(link).unwrap() + 10));
+        world.call();
+    }
+    world.facts = world.temp;
+    world.on_link(LINK);
+    world.bind();
+    assert_eq!(world.results(), [true]);
+    while !world.calls.is_empty() {
+        world.answer_next(&METHOD);
+    }
+    // The answer of the link that had to go comes where the session is.
+    let own = world.received();
+    assert!(own.iter().any(|it| it.id() == tl::RpcResult::ID));
+    assert_eq!(world.drain(LinkId(10)), []);
+    assert_eq!(world.closed, []);
+}
+
+#[test]
+fn a_session_of_a_temporary_key_that_ended_refuses_its_messages_under_the_permanent_key_too() {
+    let mut world = Client::new();
+    world.facts = world.temp;
+    let (msg_id, seqno) = (world.client_id(), world.seqno(false));
+    let old = world.frame(msg_id, seqno, ping(1));
+    let old = Frame {
+        session_id: SessionId(5),
+        ..old
+    };
+    world.submit(old.clone());
+    let session_id = 5;
+    world.send(false, &tl::DestroySession { session_id });
+    world.bind();
+    world.received();
+    world.received();
+
+    world.submit(old);
+    world.forward_all();
+
+    assert_eq!(refusal(&world.received()), (msg_id, 20));
+}
+
+#[test]
+fn the_first_salt_of_a_bound_key_stays_good() {
+    let mut world = Client::new();
+    world.bind();
+    assert_eq!(world.results(), [true]);
+    world.send_bytes(false, ping(1));
+    world.forward_all();
+    assert_eq!(world.answers()[0].id(), tl::Pong::ID);
+}
+
+/// A client with two keys, the host of both, and a store that knows them.
+struct Client {
+    world: World,
+    perm: KeyFacts,
+    temp: KeyFacts,
+    link: LinkId,
+}
+
+impl std::ops::Deref for Client {
+    type Target = World;
+
+    fn deref(&self) -> &World {
+        &self.world
+    }
+}
+
+impl std::ops::DerefMut for Client {
+    fn deref_mut(&mut self) -> &mut World {
+        &mut self.world
+    }
+}
+
+impl Client {
+    fn new() -> Self {
+        let world = World::new();
+        let perm = world.facts;
+        let temp = KeyFacts {
+            id: AuthKey::new([9; 256]).id(),
+            kind: KeyKind::Temporary {
+                expires_at_unix_s: end(),
+            },
+            ..perm
+        };
+        Self {
+            world,
+            perm,
+            temp,
+            link: LINK,
+        }
+    }
+
+    fn on_link(&mut self, link: LinkId) {
+        self.link = link;
+    }
+
+    /// Sends a call; returns its message.
+    fn call(&mut self) -> MsgId {
+        let msg_id = self.client_id();
+        self.send_as(msg_id, METHOD.to_vec());
+        self.forward_all();
+        msg_id
+    }
+
+    fn send_as(&mut self, msg_id: MsgId, body: Vec<u8>) {
+        let seqno = self.seqno(true);
+        let frame = self.frame(msg_id, seqno, body);
+        let link = self.link;
+        self.submit(Frame { link, ..frame });
+    }
+
+    /// Makes a request to bind the temporary key to `perm`, and the message to send it in.
+    fn binding(&mut self, perm: &AuthKey) -> (MsgId, Vec<u8>) {
+        let msg_id = self.client_id();
+        let subject = Subject {
+            temp: self.temp.id,
+            session_id: SESSION,
+            msg_id,
+            expires_at_unix_s: i32::try_from(end()).unwrap(),
+        };
+        (msg_id, binding::seal(perm, &subject, &mut self.world.rng))
+    }
+
+    /// Sends a request to bind the temporary key; returns what the host wants checked.
+    fn bind_unanswered(&mut self) -> (CallId, Claim) {
+        self.facts = self.temp;
+        let (msg_id, body) = self.binding(&key());
+        self.send_as(msg_id, body);
+        let effects = &self.about_keys;
+        let found = effects.iter().find_map(|it| {
+            let Effect::Bind { id, claim } = it else {
+                return None;
+            };
+            Some((*id, claim.clone()))
+        });
+        found.unwrap()
+    }
+
+    /// Does what a store and its shell do with the request.
+    fn record(&mut self) {
+        let at = self
+            .about_keys
+            .iter()
+            .position(|it| matches!(it, Effect::Bind { .. }));
+        let Effect::Bind { id: call, claim } = self.about_keys.remove(at.unwrap()) else {
+            unreachable!()
+        };
+        let perm = KeyRecord {
+            facts: self.perm,
+            key: key(),
+            created_at_unix_s: START_S,
+        };
+        let now_s = self.now.unix.seconds();
+        let end = binding::verify(&claim, &perm, now_s).unwrap();
+        let facts = self.temp.bind(self.perm.id, end).unwrap();
+        let outcome = Ok(facts);
+        self.input(Input::Bound { call, outcome });
+    }
+
+    fn take_over(&mut self) {
+        let handover = self.take_handover();
+        assert_eq!(handover.to(), Identity(self.perm.id));
+        self.input(Input::TakeOver(handover));
+        let told = self.about_keys.remove(0);
+        assert!(matches!(told, Effect::TakenOver { key } if key.perm == Some(self.perm.id)));
+        let key = self.temp.id;
+        self.input(Input::TakenOver { key });
+        self.forward_all();
+    }
+
+    fn take_handover(&mut self) -> Box<Handover> {
+        let Effect::HandOver(handover) = self.about_keys.remove(0) else {
+            unreachable!()
+        };
+        handover
+    }
+
+    /// Binds the temporary key, from the request to its answer.
+    fn bind(&mut self) {
+        self.bind_unanswered();
+        self.record();
+        self.take_over();
+    }
+
+    /// Gives the host what it forwards, as if it were another.
+    fn forward_all(&mut self) {
+        let effects = std::mem::take(&mut self.about_keys);
+        for effect in effects {
+            match effect {
+                Effect::Forward { input, .. } => self.input(*input),
+                other @ (Effect::Ready { .. }
+                | Effect::Call { .. }
+                | Effect::Cancel { .. }
+                | Effect::Bind { .. }
+                | Effect::DropKeys { .. }
+                | Effect::DestroyKey { .. }
+                | Effect::HandOver(_)
+                | Effect::TakenOver { .. }) => self.about_keys.push(other),
+            }
+        }
+    }
+
+    /// Drains the link and returns which requests were answered `boolTrue`, or not.
+    fn results(&mut self) -> Vec<bool> {
+        let link = self.link;
+        let sent = self.drain(link);
+        let results = sent.iter().filter(|it| it.id() == tl::RpcResult::ID);
+        results
+            .map(|it| it.read::<tl::RpcResult<'_>>().result == 0x9972_75b5_u32.to_le_bytes())
+            .collect()
+    }
+}
+
+fn end() -> u32 {
+    u32::try_from(START_S).unwrap() + 3600
+}
+
+fn error(sent: &Sent) -> (i32, String) {
+    let result: tl::RpcResult<'_> = sent.read();
+    let error = tl::RpcError::from_bytes(result.result).unwrap();
+    (
+        error.error_code,
+        String::from_utf8(error.error_message.to_vec()).unwrap(),
+    )
+}
