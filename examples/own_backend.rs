@@ -20,7 +20,7 @@ use anyhow::{Context, anyhow};
 use bytes::Bytes;
 use heliogram_crypto::rsa::PrivateKey;
 use heliogram_gateway::{Config, ExchangeConfig, Gateway, Listener};
-use heliogram_ports::{Answer, Backend, Call, Reply, RpcError};
+use heliogram_ports::{Answer, AuthKeys, Backend, Call, Reply, RpcError};
 use heliogram_proto::exchange::server::{Dcs, Keyring};
 use heliogram_proto::host;
 use heliogram_session::LocalPort;
@@ -48,15 +48,16 @@ async fn main() -> anyhow::Result<()> {
         term: store.term,
     };
 
+    let keys: Arc<dyn AuthKeys> = Arc::new(store.keys);
     let sessions = LocalPort::new(
         &host::Config::new(store.term, store.salt_secret),
         SHARDS,
+        Arc::clone(&keys),
         Arc::new(Ledger::open(&data)?),
         Handle::current(),
     );
     let mut config = Config::default();
     config.listeners = vec![Listener::tcp(address), Listener::websocket(loopback())];
-    let keys = Arc::new(store.keys);
     let gateway = Gateway::bind(config, keys, Arc::new(sessions.clone()), exchange)?;
     announce(&data, &gateway)?;
 

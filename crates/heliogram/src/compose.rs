@@ -62,6 +62,7 @@ impl Server {
         let sessions = LocalPort::new(
             &host_config(&config, &store),
             shards(),
+            Arc::clone(&store.keys),
             Arc::<BuiltIn>::clone(&backend),
             Handle::current(),
         );

@@ -11,6 +11,7 @@
 //! ```
 
 mod alarm;
+mod keys;
 mod links;
 mod local;
 mod pushes;

@@ -8,7 +8,8 @@ use std::sync::{Arc, Weak};
 
 use heliogram_ports::clock::Clock;
 use heliogram_ports::{
-    Answer, Backend, BoxFuture, Call, Edge, FromHost, Reply, RpcError, SessionPort, ToHost, Wake,
+    Answer, AuthKeys, Backend, BoxFuture, Call, Edge, FromHost, Reply, RpcError, SessionPort,
+    ToHost, Wake,
 };
 use heliogram_proto::cx::{Mono, Now};
 use heliogram_proto::host::{CallId, Config, Effect, Host, Input, PreparedFrame};
@@ -35,19 +36,27 @@ pub(crate) struct Inner {
     alarm: Alarm,
     pub(crate) clock: Clock,
     pub(crate) backend: Arc<dyn Backend>,
+    pub(crate) keys: Arc<dyn AuthKeys>,
     /// The gateways that are told of keys.
     pub(crate) edges: Mutex<Vec<Weak<dyn Edge>>>,
     pub(crate) runtime: Handle,
     /// Answers of which links may not have been told yet.
-    answering: AtomicUsize,
+    pub(crate) answering: AtomicUsize,
 }
 
 impl LocalPort {
     /// Makes a port over `shards` hosts of this configuration, at most 64.
     ///
-    /// Deadlines pass only while [`run`](Self::run) is polled. Answers that come later run as tasks of `runtime`.
+    /// Deadlines pass only while [`run`](Self::run) is polled. Answers that come later run as tasks of `runtime`, and so
+    /// do questions to `keys`: where bindings are recorded and keys destroyed.
     #[must_use]
-    pub fn new(config: &Config, shards: usize, backend: Arc<dyn Backend>, runtime: Handle) -> Self {
+    pub fn new(
+        config: &Config,
+        shards: usize,
+        keys: Arc<dyn AuthKeys>,
+        backend: Arc<dyn Backend>,
+        runtime: Handle,
+    ) -> Self {
         let shards = shards.clamp(1, SHARDS_MAX);
         let make = |_| Shard::new(Host::new(config.clone()));
         let inner = Arc::new(Inner {
@@ -56,6 +65,7 @@ impl LocalPort {
             alarm: Alarm::new(shards),
             clock: Clock::start(),
             backend,
+            keys,
             edges: Mutex::default(),
             runtime,
             answering: AtomicUsize::new(0),
@@ -173,6 +183,12 @@ impl Inner {
                     }
                     // Its task, if there was one, is among the cancelled ones.
                     Effect::Cancel { .. } => {}
+                    other @ (Effect::Bind { .. }
+                    | Effect::DropKeys { .. }
+                    | Effect::DestroyKey { .. }
+                    | Effect::HandOver(_)
+                    | Effect::TakenOver { .. }
+                    | Effect::Forward { .. }) => self.on_keys(other, now, turn_of),
                 }
             }
         }
@@ -288,7 +304,7 @@ impl Drop for Pending {
     }
 }
 
-fn failed() -> Reply {
+pub(crate) fn failed() -> Reply {
     Reply::Error(RpcError {
         code: 500,
         message: "RPC_CALL_FAIL".to_owned(),

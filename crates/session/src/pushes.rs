@@ -66,7 +66,15 @@ impl Inner {
             match effect {
                 Effect::Fanout { links } => reached.extend(self.news(shard, links)),
                 Effect::Ready { link } => reached.extend(self.news(shard, vec![link])),
-                Effect::Call { .. } | Effect::Cancel { .. } | Effect::FindUser { .. } => {}
+                Effect::Call { .. }
+                | Effect::Cancel { .. }
+                | Effect::FindUser { .. }
+                | Effect::Bind { .. }
+                | Effect::DropKeys { .. }
+                | Effect::DestroyKey { .. }
+                | Effect::HandOver(_)
+                | Effect::TakenOver { .. }
+                | Effect::Forward { .. } => {}
             }
         }
     }

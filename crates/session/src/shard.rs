@@ -73,7 +73,15 @@ impl Shard {
                         out.cancelled.push(task);
                     }
                 }
-                Effect::Fanout { .. } | Effect::FindUser { .. } | Effect::Ready { .. } => {}
+                Effect::Ready { .. }
+                | Effect::Fanout { .. }
+                | Effect::FindUser { .. }
+                | Effect::Bind { .. }
+                | Effect::DropKeys { .. }
+                | Effect::DestroyKey { .. }
+                | Effect::HandOver(_)
+                | Effect::TakenOver { .. }
+                | Effect::Forward { .. } => {}
             }
         }
         settle(state.host.next_deadline());

@@ -15,6 +15,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use bytes::Bytes;
 use heliogram_crypto::SecretBytes;
+use heliogram_ports::memory::MemoryKeys;
 use heliogram_ports::{
     Answer, Backend, Call, FirstSalt, Frame, FromHost, KeyFacts, KeyKind, Reply, SessionPort,
     ToHost, Wake,
@@ -225,8 +226,9 @@ struct Gateway {
 
 impl Gateway {
     fn new(backend: Arc<Scripted>) -> Self {
+        let keys = Arc::new(MemoryKeys::new());
         let config = Config::new(TERM, SecretBytes::new([1; 32]));
-        let port = LocalPort::new(&config, 4, backend, Handle::current());
+        let port = LocalPort::new(&config, 4, keys, backend, Handle::current());
         let wake = Arc::new(Woken::default());
         port.attach(LINK, Arc::<Woken>::clone(&wake));
         Self {

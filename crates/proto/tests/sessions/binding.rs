@@ -546,6 +546,8 @@ impl Client {
                 other @ (Effect::Ready { .. }
                 | Effect::Call { .. }
                 | Effect::Cancel { .. }
+                | Effect::Fanout { .. }
+                | Effect::FindUser { .. }
                 | Effect::Bind { .. }
                 | Effect::DropKeys { .. }
                 | Effect::DestroyKey { .. }

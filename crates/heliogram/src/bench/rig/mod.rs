@@ -90,6 +90,7 @@ pub(crate) fn serve_on(runtime: &Handle, store: Store) -> anyhow::Result<Listeni
     let sessions = LocalPort::new(
         &host::Config::new(store.term, store.salt_secret),
         SHARDS,
+        Arc::clone(&store.keys),
         Arc::new(Answering),
         runtime.clone(),
     );
