@@ -14,6 +14,7 @@
 mod ask;
 mod calls;
 mod clock;
+mod copies;
 mod event;
 mod left;
 mod reconnect;

@@ -81,6 +81,11 @@ impl Pair {
             rng: &mut self.rng,
             out: &mut out,
         });
+        self.send_sealed(out);
+    }
+
+    /// Seals messages of the client.
+    pub(crate) fn send_sealed(&mut self, out: Vec<Outgoing>) {
         for Outgoing { header, body } in out {
             self.client_rules.check(&header, &body);
             let (message, mut frame) = (

@@ -1,11 +1,14 @@
 //! What a client does with its queues: a call is kept until it is answered, a question until its answer comes.
 
+use bytes::Bytes;
+use heliogram_tl::{Serialize, mtproto as tl};
+
 use crate::cx::{Mono, Now};
 use crate::ids::{LinkId, MsgId};
 use crate::session::client::Ask;
 use crate::session::content::Content;
 use crate::session::outbox::again::Again;
-use crate::session::outbox::{Outbox, Sent};
+use crate::session::outbox::{Numbered, Outbox, Sent};
 use crate::session::role::habits;
 use crate::side::Client;
 
@@ -98,6 +101,29 @@ impl Outbox {
         let sent = self.unacked().find(|it| it.content.call() == Some(call))?;
         // Numbered, and not on its way: the server has never seen it.
         (sent.copies > 0).then_some(sent.msg_id)
+    }
+
+    /// Writes a second copy of a call that was sent: a `msg_copy`. It stands in for the container that carried it last.
+    pub(crate) fn copy_of(&mut self, call: u64, now: Now) -> Option<Numbered> {
+        let is_it = |it: &&mut Sent| it.copies > 0 && it.content.call() == Some(call);
+        let sent = self.unacked.iter_mut().find(is_it)?;
+        let msg_id = self.ids.next(now.unix, habits::<Client>().low_bits_of_own);
+        let mut original = Vec::with_capacity(sent.content.len());
+        sent.content.write(&mut original);
+        let orig_message = tl::Message {
+            msg_id: sent.msg_id.0,
+            seqno: sent.seqno.0,
+            body: &original,
+        };
+        let body = Bytes::from(tl::MsgCopy { orig_message }.to_bytes());
+        sent.copies = sent.copies.saturating_add(1);
+        sent.container = msg_id;
+        let seqno = self.seqno(false);
+        Some(Numbered {
+            msg_id,
+            seqno,
+            body,
+        })
     }
 
     /// Takes out a call that was never sent.

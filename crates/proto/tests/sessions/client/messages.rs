@@ -1,10 +1,12 @@
 //! Messages that come twice, too late, out of order, or announced; and a server that has begun anew.
 
+use heliogram_proto::cx::Cx;
 use heliogram_proto::ids::{MsgId, Salt, SeqNo};
 use heliogram_proto::session::client::{Event, Unacceptable};
-use heliogram_tl::{Serialize, mtproto as tl};
+use heliogram_tl::{Deserialize, Serialize, mtproto as tl};
 
 use super::alone::Alone;
+use crate::pair::Pair;
 use crate::support::{METHOD, container};
 
 #[test]
@@ -155,6 +157,44 @@ fn the_same_new_session_is_told_once_and_another_again() {
     new_session(&mut alone, next, 2);
     assert_eq!(alone.told(), [Event::NewSession]);
     assert_eq!(alone.calls().len(), 1);
+}
+
+#[test]
+fn a_second_copy_of_a_call_goes_alone_and_the_host_does_not_run_it_again() {
+    let mut pair = Pair::new();
+    let call = pair.call(1);
+    assert_eq!(pair.client.message_of(call), None, "it was not sent");
+    pair.client_sends();
+    let first = pair.client.message_of(call).unwrap();
+    let mut out = Vec::new();
+    let (now, rng) = (pair.world.now, &mut pair.rng);
+    let cx = &mut Cx {
+        now,
+        rng,
+        out: &mut out,
+    };
+    assert!(pair.client.drain_copy(call, cx));
+    let copy = tl::MsgCopy::from_bytes(&out[0].body).unwrap().orig_message;
+    assert_eq!(copy.msg_id, first.0);
+    assert!(out[0].header.msg_id > first);
+    pair.send_sealed(out);
+    pair.settle();
+    assert_eq!(pair.answers().len(), 1);
+    assert_eq!(pair.executed[&1], 1);
+    let (now, rng, out) = (pair.world.now, &mut pair.rng, &mut Vec::new());
+    assert!(!pair.client.drain_copy(call, &mut Cx { now, rng, out }));
+}
+
+#[test]
+fn messages_of_the_server_can_be_wanted_again() {
+    let mut alone = Alone::new();
+    alone.client.want_again(5);
+    assert_eq!(alone.drain(), []);
+    let ids = [0; 3].map(|_| alone.hear_update(0xe317_af7e).0);
+    alone.client.want_again(2);
+    let said = alone.drain();
+    let wanted = said[0].read::<tl::MsgResendReq<'_>>();
+    assert_eq!(wanted.msg_ids.iter().collect::<Vec<_>>(), ids[1..]);
 }
 
 fn new_session(alone: &mut Alone, first: MsgId, unique_id: i64) {
