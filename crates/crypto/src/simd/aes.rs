@@ -5,8 +5,7 @@ use core::arch::x86_64::*;
 use core::array;
 
 /// The key of each round, in the order of use. Erased on drop.
-#[repr(C, align(64))]
-pub(super) struct Schedule {
+pub(crate) struct Schedule {
     pub(super) keys: [__m128i; 15],
 }
 

@@ -1,6 +1,6 @@
 //! Kernels for processors that have instructions for AES and SHA-256, and the choice among them at run time.
 //!
-//! What is here: IGE and the hashing of whole messages, once for each [`Level`]; and `ifma`, the big numbers of
+//! What is here: IGE, CTR and the hashing of whole messages, once for each [`Level`]; and `ifma`, the big numbers of
 //! handshakes, which choose for themselves.
 //! What is not: the plain implementation. It is where it is used, in [`crate::ige`], [`crate::ctr`] and
 //! [`crate::message`]; it runs where nothing here may, and the tests hold every level against it.
@@ -35,6 +35,8 @@ pub(crate) use ifma_elsewhere as ifma;
 #[cfg(target_arch = "x86_64")]
 mod aes;
 #[cfg(target_arch = "x86_64")]
+mod ctr;
+#[cfg(target_arch = "x86_64")]
 mod ige;
 #[cfg(target_arch = "x86_64")]
 mod lanes;
@@ -49,6 +51,8 @@ mod sha256_sixteen;
 #[cfg(target_arch = "x86_64")]
 mod x86;
 #[cfg(target_arch = "x86_64")]
+pub(crate) use aes::Schedule;
+#[cfg(target_arch = "x86_64")]
 pub(crate) use lanes::Task;
 #[cfg(target_arch = "x86_64")]
 pub(crate) use message::KeyIv;
@@ -58,7 +62,7 @@ pub(crate) use x86::{Aes, AesSha, Sixteen};
 #[cfg(not(target_arch = "x86_64"))]
 mod elsewhere;
 #[cfg(not(target_arch = "x86_64"))]
-pub(crate) use elsewhere::{Aes, AesSha, KeyIv, Sixteen, Task};
+pub(crate) use elsewhere::{Aes, AesSha, KeyIv, Schedule, Sixteen, Task};
 
 /// Which instructions are used. Each level has all of those before it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]

@@ -1,6 +1,8 @@
-//! Registers that hold AES blocks side by side: one, two or four, each of another stream.
+//! Registers that hold AES blocks side by side: one, two or four.
 
 use core::arch::x86_64::*;
+
+use super::aes;
 
 /// Blocks side by side.
 ///
@@ -37,6 +39,20 @@ pub(super) trait Register: Copy {
     ///
     /// As for the trait; and there is room.
     unsafe fn store(self, to: *mut __m128i);
+
+    /// Returns one block everywhere.
+    ///
+    /// # Safety
+    ///
+    /// As for the trait.
+    unsafe fn broadcast(block: __m128i) -> Self;
+
+    /// Returns a big-endian counter and those after it.
+    ///
+    /// # Safety
+    ///
+    /// As for the trait.
+    unsafe fn counters(first: u128) -> Self;
 
     /// # Safety
     ///
@@ -79,14 +95,26 @@ impl Register for __m128i {
     #[target_feature(enable = "aes,avx")]
     unsafe fn load(from: *const __m128i) -> Self {
         // SAFETY: the caller says that the blocks are there.
-        unsafe { _mm_load_si128(from) }
+        unsafe { _mm_loadu_si128(from) }
     }
 
     #[inline]
     #[target_feature(enable = "aes,avx")]
     unsafe fn store(self, to: *mut __m128i) {
         // SAFETY: the caller says that there is room.
-        unsafe { _mm_store_si128(to, self) }
+        unsafe { _mm_storeu_si128(to, self) }
+    }
+
+    #[inline]
+    #[target_feature(enable = "aes,avx")]
+    unsafe fn broadcast(block: __m128i) -> Self {
+        block
+    }
+
+    #[inline]
+    #[target_feature(enable = "aes,avx")]
+    unsafe fn counters(first: u128) -> Self {
+        aes::load(&first.to_be_bytes())
     }
 
     #[inline]
@@ -148,14 +176,28 @@ impl Register for __m256i {
     #[target_feature(enable = "vaes,avx2")]
     unsafe fn load(from: *const __m128i) -> Self {
         // SAFETY: the caller says that the blocks are there.
-        unsafe { _mm256_load_si256(from.cast()) }
+        unsafe { _mm256_loadu_si256(from.cast()) }
     }
 
     #[inline]
     #[target_feature(enable = "vaes,avx2")]
     unsafe fn store(self, to: *mut __m128i) {
         // SAFETY: the caller says that there is room.
-        unsafe { _mm256_store_si256(to.cast(), self) }
+        unsafe { _mm256_storeu_si256(to.cast(), self) }
+    }
+
+    #[inline]
+    #[target_feature(enable = "vaes,avx2")]
+    unsafe fn broadcast(block: __m128i) -> Self {
+        _mm256_broadcastsi128_si256(block)
+    }
+
+    #[inline]
+    #[target_feature(enable = "vaes,avx2")]
+    unsafe fn counters(first: u128) -> Self {
+        // SAFETY: these features are among this function's.
+        let [a, b] = [0, 1].map(|i| unsafe { __m128i::counters(first.wrapping_add(i)) });
+        _mm256_set_m128i(b, a)
     }
 
     #[inline]
@@ -216,14 +258,30 @@ impl Register for __m512i {
     #[target_feature(enable = "vaes,avx512f")]
     unsafe fn load(from: *const __m128i) -> Self {
         // SAFETY: the caller says that the blocks are there.
-        unsafe { _mm512_load_si512(from.cast()) }
+        unsafe { _mm512_loadu_si512(from.cast()) }
     }
 
     #[inline]
     #[target_feature(enable = "vaes,avx512f")]
     unsafe fn store(self, to: *mut __m128i) {
         // SAFETY: the caller says that there is room.
-        unsafe { _mm512_store_si512(to.cast(), self) }
+        unsafe { _mm512_storeu_si512(to.cast(), self) }
+    }
+
+    #[inline]
+    #[target_feature(enable = "vaes,avx512f")]
+    unsafe fn broadcast(block: __m128i) -> Self {
+        _mm512_broadcast_i32x4(block)
+    }
+
+    #[inline]
+    #[target_feature(enable = "vaes,avx512f")]
+    unsafe fn counters(first: u128) -> Self {
+        // SAFETY: these features are among this function's.
+        let [a, b, c, d] =
+            [0, 1, 2, 3].map(|i| unsafe { __m128i::counters(first.wrapping_add(i)) });
+        let ab = _mm512_inserti32x4::<1>(_mm512_castsi128_si512(a), b);
+        _mm512_inserti32x4::<3>(_mm512_inserti32x4::<2>(ab, c), d)
     }
 
     #[inline]

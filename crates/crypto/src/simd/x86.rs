@@ -1,8 +1,9 @@
 //! The doors to the kernels: each takes the proof that the processor can run what is behind it.
 
+use super::aes::{self, Schedule};
 use super::lanes::{self, Task};
 use super::message::{self, KeyIv};
-use super::{Cpu, Level, aes, ige, sha256_sixteen};
+use super::{Cpu, Level, ctr, ige, sha256_sixteen};
 use crate::auth_key::DirectionPart;
 
 /// Proof of AES-NI and AVX.
@@ -23,6 +24,19 @@ impl Aes {
     pub(crate) fn ige_decrypt(self, key: &[u8; 32], iv: &[u8; 32], text: &mut [[u8; 16]]) {
         // SAFETY: `self` proves AES-NI and AVX.
         unsafe { ige::decrypt(key, iv, text) }
+    }
+
+    /// Expands a key for [`Self::ctr`].
+    pub(crate) fn schedule(self, key: &[u8; 32]) -> Schedule {
+        // SAFETY: `self` proves AES-NI and AVX.
+        unsafe { Schedule::encrypting(aes::load_pair(key)) }
+    }
+
+    /// Encrypts or decrypts with the keystream that `counter` begins.
+    #[inline]
+    pub(crate) fn ctr(self, schedule: &Schedule, counter: u128, data: &mut [[u8; 64]]) {
+        // SAFETY: `self` proves the level.
+        unsafe { ctr::apply(self.0, schedule, counter, data) }
     }
 
     /// Encrypts all tasks, which should come longest first.
