@@ -216,6 +216,12 @@ pub const PUSHES_UNACKED_MAX: usize = 500;
 /// Bytes of the updates that were sent and are kept until they are acknowledged.
 pub const PUSHES_UNACKED_BYTES_MAX: usize = 512 << 10;
 
+/// Events of one sequence that a backend's bookkeeping keeps for the difference, unless it is told otherwise.
+pub const UPDATE_EVENTS_KEPT: usize = 10_000;
+
+/// Events of one sequence in one answer about the difference, whatever its client asks for.
+pub const DIFFERENCE_EVENTS_MAX: usize = 1000;
+
 /// Targets of one push.
 pub const PUSH_TARGETS_MAX: usize = 65_536;
 

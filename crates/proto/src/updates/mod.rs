@@ -7,12 +7,13 @@
 //!  containers     seq            whatever is in no box
 //! ```
 //!
-//! [`client`] keeps to the order and closes gaps. Nothing here reads the API's objects: whoever does says where an update
+//! [`client`] keeps to the order and closes gaps; [`server`] gives numbers and answers for the difference. Nothing here reads the API's objects: whoever does says where an update
 //! stands.
 //!
 //! Source: <https://core.telegram.org/api/updates>.
 
 pub mod client;
+pub mod server;
 mod state;
 
 pub use state::UpdateState;
