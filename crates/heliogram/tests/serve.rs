@@ -1,28 +1,20 @@
 //! The whole binary from outside: `heliogram serve` in a process of its own, and a client that makes a key.
 
-#![expect(
-    clippy::indexing_slicing,
-    clippy::panic,
-    clippy::unwrap_used,
-    reason = "a test fails by panicking"
-)]
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 #[path = "support/mod.rs"]
 mod support;
 
-use std::io::Read;
-use std::net::{SocketAddr, TcpListener};
-use std::path::Path;
-use std::process::{Child, Command, Stdio};
-use std::time::{Duration, Instant};
+use std::net::TcpListener;
+use std::process::Command;
 
-use heliogram_crypto::rsa::PublicKey;
 use heliogram_tl::api::help::{GetConfig, GetNearestDc};
-use heliogram_tl::api::{Config, InitConnection, InvokeWithLayer, NearestDc};
+use heliogram_tl::api::{Config, NearestDc};
 use heliogram_tl::mtproto::{Ping, Pong};
 use heliogram_tl::{Deserialize, Serialize};
 
 use support::RawClient;
+use support::server::{Server, command, first_call};
 
 #[test]
 fn a_client_makes_a_key_calls_comes_back_and_calls_again() {
@@ -182,89 +174,4 @@ fn a_taken_port_is_named_with_what_to_do() {
         assert!(error.contains("choose another with --listen"), "{error}");
         assert!(!directory.path().join("endpoints.json").exists());
     }
-}
-
-/// `invokeWithLayer(222, initConnection(query))`.
-fn first_call(query: &[u8]) -> Vec<u8> {
-    let init = InitConnection {
-        api_id: 4,
-        device_model: b"test",
-        system_version: b"1",
-        app_version: b"1",
-        system_lang_code: b"en",
-        lang_pack: b"",
-        lang_code: b"en",
-        proxy: None,
-        params: None,
-        query,
-    };
-    InvokeWithLayer {
-        layer: 222,
-        query: &init.to_bytes(),
-    }
-    .to_bytes()
-}
-
-/// A running server; killed when dropped.
-struct Server {
-    child: Child,
-    endpoints: serde_json::Value,
-    public_pem: String,
-}
-
-impl Server {
-    fn start(data: &Path, options: &[&str]) -> Self {
-        let endpoints_file = data.join("endpoints.json");
-        // What a killed server has left.
-        let _ = std::fs::remove_file(&endpoints_file);
-        let mut child = command(data, options).spawn().unwrap();
-        let patience = Instant::now() + Duration::from_secs(30);
-        while !endpoints_file.exists() {
-            if let Some(status) = child.try_wait().unwrap() {
-                let mut error = String::new();
-                child
-                    .stderr
-                    .take()
-                    .unwrap()
-                    .read_to_string(&mut error)
-                    .unwrap();
-                panic!("{status}: {error}");
-            }
-            assert!(Instant::now() < patience, "the server does not listen");
-            std::thread::sleep(Duration::from_millis(5));
-        }
-        let endpoints = serde_json::from_slice(&std::fs::read(&endpoints_file).unwrap()).unwrap();
-        let public_pem = std::fs::read_to_string(data.join("server_public.pem")).unwrap();
-        Self {
-            child,
-            endpoints,
-            public_pem,
-        }
-    }
-
-    fn tcp(&self) -> SocketAddr {
-        self.endpoints["tcp"][0].as_str().unwrap().parse().unwrap()
-    }
-
-    fn public_key(&self) -> PublicKey {
-        PublicKey::from_pem(&self.public_pem).unwrap()
-    }
-}
-
-impl Drop for Server {
-    fn drop(&mut self) {
-        // It may have ended already.
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
-}
-
-fn command(data: &Path, options: &[&str]) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_heliogram"));
-    command.arg("serve").arg("--data").arg(data).args(options);
-    for option in ["--listen", "--ws-listen", "--admin"] {
-        command.args([option, "127.0.0.1:0"]);
-    }
-    command.stdout(Stdio::null()).stderr(Stdio::piped());
-    command
 }

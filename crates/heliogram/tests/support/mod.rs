@@ -3,6 +3,8 @@
 
 #![allow(dead_code, reason = "each test and benchmark uses a part of it")]
 
+pub(crate) mod server;
+
 use std::collections::VecDeque;
 use std::io::{self, Read, Write};
 use std::net::{SocketAddr, TcpStream};
@@ -65,11 +67,21 @@ impl Frames {
 
     /// Makes an authorization key on this connection.
     pub(crate) fn exchange(&mut self, key: &PublicKey, dc: Option<i32>) -> io::Result<Login> {
+        self.exchange_for(key, dc, None)
+    }
+
+    /// Makes an authorization key on this connection, a temporary one if it is to live for some seconds only.
+    pub(crate) fn exchange_for(
+        &mut self,
+        key: &PublicKey,
+        dc: Option<i32>,
+        expires_in_s: Option<i32>,
+    ) -> io::Result<Login> {
         let rng = &mut rng();
         let config = Config {
             keys: vec![key.clone()],
             dc,
-            expires_in_s: None,
+            expires_in_s,
             padding: Padding::RsaPad,
         };
         let (state, query) = AwaitResPq::begin(config, rng);
@@ -117,7 +129,7 @@ pub(crate) struct RawClient {
     pub(crate) login: Login,
     pub(crate) session_id: SessionId,
     last_msg_id: i64,
-    content_count: i32,
+    pub(crate) content_count: i32,
     received: VecDeque<Received>,
     rng: ChaCha20Rng,
 }
@@ -173,6 +185,47 @@ impl RawClient {
         )
         .unwrap();
         (self.last_msg_id, sealed)
+    }
+
+    /// Returns the id of the next message that is sent.
+    pub(crate) fn next_msg_id(&mut self) -> MsgId {
+        self.last_msg_id = fresh_msg_id(self.last_msg_id);
+        MsgId(self.last_msg_id)
+    }
+
+    /// Sends a call under an id that was taken before.
+    pub(crate) fn send_as(&mut self, msg_id: MsgId, query: &[u8]) -> io::Result<()> {
+        let header = Header {
+            salt: self.login.salt,
+            session_id: self.session_id,
+            msg_id,
+            seqno: SeqNo(self.content_count * 2 + 1),
+        };
+        self.content_count += 1;
+        let message = Message {
+            header,
+            body: query,
+        };
+        let mut sealed = Vec::new();
+        envelope::seal::<Client>(&self.login.key, &message, &mut sealed, &mut self.rng).unwrap();
+        self.frames.send(&sealed)
+    }
+
+    /// Sends a call under an id that was taken before; returns its answer.
+    pub(crate) fn call_as(
+        &mut self,
+        msg_id: MsgId,
+        query: &[u8],
+    ) -> io::Result<Result<Vec<u8>, (i32, String)>> {
+        self.send_as(msg_id, query)?;
+        loop {
+            let received = self.receive()?;
+            if let Ok(answer) = RpcResult::from_bytes(&received.body)
+                && answer.req_msg_id == msg_id.0
+            {
+                return Ok(unpack(answer.result));
+            }
+        }
     }
 
     pub(crate) fn send(&mut self, body: &[u8], is_content: bool) -> io::Result<i64> {
