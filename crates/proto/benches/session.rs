@@ -132,6 +132,7 @@ impl Driver {
             seqno: SeqNo(seqno),
             body: Bytes::from(body),
             quick_ack: None,
+            is_http: false,
         };
         self.input(Input::Frame(PreparedFrame::new(frame)));
     }

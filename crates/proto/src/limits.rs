@@ -228,6 +228,14 @@ pub const PUSH_TARGETS_MAX: usize = 65_536;
 /// Messages of one identity that were refused because their time had not come, and are remembered one by one.
 pub const REFUSED_EARLY_MAX: usize = 64;
 
+/// Milliseconds for which the response to an HTTP request is held at most.
+pub const HTTP_WAIT_MS_MAX: u64 = 50_000;
+
+/// Milliseconds for which the response is held while nothing waits, if the request doesn't say.
+///
+/// Source: <https://core.telegram.org/mtproto/service_messages#http-wait-long-poll>.
+pub const HTTP_WAIT_MS: u64 = 25_000;
+
 /// Sessions of one identity; the one used longest ago makes room.
 pub const SESSIONS_PER_IDENTITY_MAX: usize = 100;
 

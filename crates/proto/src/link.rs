@@ -348,6 +348,7 @@ impl Link {
             seqno,
             body: Bytes::copy_from_slice(body),
             quick_ack: wants_quick_ack.then_some(quick_ack),
+            is_http: false,
         }
     }
 

@@ -122,6 +122,8 @@ pub struct Frame {
     pub body: Bytes,
     /// The token to answer with once the message has passed every check, if a quick ack was asked for.
     pub quick_ack: Option<u32>,
+    /// The connection speaks HTTP: each frame is a request, and gets one message in response.
+    pub is_http: bool,
 }
 
 /// What an edge tells a host.

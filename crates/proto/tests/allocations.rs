@@ -195,6 +195,7 @@ impl Bench {
             seqno: SeqNo(self.seqno - i32::from(!content_related)),
             body: Bytes::from(body),
             quick_ack: None,
+            is_http: false,
         }
     }
 

@@ -279,6 +279,7 @@ impl Gateway {
             seqno,
             body: Bytes::copy_from_slice(body),
             quick_ack: None,
+            is_http: false,
         };
         self.port.submit(&mut vec![ToHost::Frame(frame)]);
         self.last_msg_id

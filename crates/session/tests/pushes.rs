@@ -210,6 +210,7 @@ impl World {
             seqno: SeqNo(i32::try_from(calls).unwrap() * 2 + 1),
             body: Bytes::copy_from_slice(&method.to_le_bytes()),
             quick_ack: None,
+            is_http: false,
         };
         self.port.submit(&mut vec![ToHost::Frame(frame)]);
     }

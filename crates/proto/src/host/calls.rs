@@ -71,6 +71,12 @@ impl Host {
             server::Effect::DestroyKey { asked_by } => {
                 self.on_destroy_key(asked_by, origin, cx);
             }
+            server::Effect::Hold(hold) => {
+                let state = self.links.get_mut(&link);
+                if let Some(http) = state.and_then(|it| it.http.as_mut()) {
+                    http.hold(hold);
+                }
+            }
             server::Effect::DisconnectAfter { delay } => {
                 if let Some(state) = self.links.get_mut(&link) {
                     let at = state.disconnect_after(delay, cx.now.mono);

@@ -8,8 +8,8 @@ use crate::host::refused::RefusedEarly;
 use crate::ids::{AuthKeyId, Identity, LinkId, MsgId, Salt, SessionId};
 use crate::limits::{ENDED_SESSIONS_MAX, LINKS_PER_SESSION_MAX, RECEIVED_ID_AGE_S, SESSION_TIDY_S};
 use crate::port::{ClientInfo, FromHost, KeyFacts};
-use crate::session::Session;
 use crate::session::salts::Salts;
+use crate::session::{Outgoing, Session};
 use crate::side::Server;
 
 /// The sessions of one identity, and what they share.
@@ -342,32 +342,51 @@ impl Entry {
         !self.session.is_silent() && self.session.wants(link, self.current() == Some(link), now)
     }
 
-    pub(super) fn drain(&mut self, link: LinkId, salt: Salt, cx: &mut Cx<'_, FromHost>) {
-        let Some(key) = self
-            .links
-            .iter()
-            .find(|it| it.link == link)
-            .map(|it| it.key)
-        else {
+    /// Drains at most `max` messages to a link.
+    pub(super) fn drain(
+        &mut self,
+        link: LinkId,
+        max: usize,
+        salt: Salt,
+        cx: &mut Cx<'_, FromHost>,
+    ) {
+        let Some(key) = self.key_of(link).filter(|_| max > 0) else {
             return;
         };
         if self.session.is_silent() {
             return;
         }
         let is_current = self.current() == Some(link);
-        let (now, out) = (cx.now, &mut *cx.out);
+        let (now, out, mut left) = (cx.now, &mut *cx.out, max);
         self.session
             .drain_to(link, is_current, salt, now, &mut |message| {
-                out.push(FromHost::Seal {
-                    link,
-                    key,
-                    salt: message.header.salt,
-                    session_id: message.header.session_id,
-                    msg_id: message.header.msg_id,
-                    seqno: message.header.seqno,
-                    body: message.body,
-                });
+                out.push(sealed(link, key, message));
+                left -= 1;
+                left > 0
             });
+    }
+
+    /// Drains a message without content.
+    pub(super) fn drain_nothing(&mut self, link: LinkId, salt: Salt, cx: &mut Cx<'_, FromHost>) {
+        if let Some(key) = self.key_of(link) {
+            let message = self.session.write_nothing(salt, cx.now);
+            cx.out.push(sealed(link, key, message));
+        }
+    }
+
+    /// Takes note that a link can't be written before it brings its next request: others come first.
+    pub(super) fn release(&mut self, link: LinkId) {
+        self.session.release(link);
+        if let Some(at) = self.links.iter().position(|it| it.link == link)
+            && let Some(before) = self.links.get_mut(..=at)
+        {
+            before.rotate_right(1);
+        }
+    }
+
+    fn key_of(&self, link: LinkId) -> Option<AuthKeyId> {
+        let attached = self.links.iter().find(|it| it.link == link);
+        attached.map(|it| it.key)
     }
 
     /// Takes note that the session was used: there will be something to tidy.
@@ -386,6 +405,19 @@ impl Entry {
             let next = now.mono + Duration::from_secs(RECEIVED_ID_AGE_S);
             self.tidy_at = (!self.session.is_tidy()).then_some(next);
         }
+    }
+}
+
+fn sealed(link: LinkId, key: AuthKeyId, message: Outgoing) -> FromHost {
+    let Outgoing { header, body } = message;
+    FromHost::Seal {
+        link,
+        key,
+        salt: header.salt,
+        session_id: header.session_id,
+        msg_id: header.msg_id,
+        seqno: header.seqno,
+        body,
     }
 }
 

@@ -1,11 +1,14 @@
 //! A connection at a gateway, as its host sees it.
 
+use std::collections::VecDeque;
+
 use core::time::Duration;
 
 use bytes::Bytes;
 
 use crate::cx::{Cx, Mono};
 use crate::envelope::Header;
+use crate::host::http::Http;
 use crate::ids::{AuthKeyId, Identity, LinkId, Salt, SeqNo, SessionId};
 use crate::limits::QUEUED_MESSAGES_MAX;
 use crate::port::FromHost;
@@ -22,7 +25,9 @@ pub(super) struct Link {
     pub(super) is_ready: bool,
     /// Nothing is sent any more.
     pub(super) is_closed: bool,
-    own: Vec<Own>,
+    /// It speaks HTTP.
+    pub(super) http: Option<Box<Http>>,
+    own: VecDeque<Own>,
     close: Option<Option<i32>>,
     disconnect_at: Option<Mono>,
     pub(super) armed: Option<Mono>,
@@ -76,7 +81,7 @@ impl Link {
         if self.own.len() >= QUEUED_MESSAGES_MAX {
             return self.close(None);
         }
-        self.own.push(own);
+        self.own.push_back(own);
     }
 
     pub(super) const fn close(&mut self, code: Option<i32>) {
@@ -107,19 +112,25 @@ impl Link {
         self.disconnect_at.is_some_and(|at| at <= now)
     }
 
-    /// Returns when it is closed unless its client asks again.
-    pub(super) const fn disconnect_at(&self) -> Option<Mono> {
-        self.disconnect_at
+    /// Returns when it is closed unless its client asks again, or when the response over HTTP is due.
+    pub(super) fn due_at(&self) -> Option<Mono> {
+        let response = self.http.as_ref().and_then(|http| http.due_at());
+        [self.disconnect_at, response].into_iter().flatten().min()
     }
 
-    /// Appends what belongs to the link rather than to a session.
+    /// Appends what belongs to the link rather than to a session: all of it, or one after the other over HTTP.
     pub(super) fn drain_own(
         &mut self,
         link: LinkId,
         ids: &mut Generator,
         cx: &mut Cx<'_, FromHost>,
     ) {
-        for own in core::mem::take(&mut self.own) {
+        while self.http.as_ref().is_none_or(|http| http.is_asked())
+            && let Some(own) = self.own.pop_front()
+        {
+            if let Some(http) = &mut self.http {
+                http.answered();
+            }
             cx.out.push(match own {
                 Own::QuickAck(token) => FromHost::QuickAck { link, token },
                 Own::Refusal(it) => FromHost::Seal {

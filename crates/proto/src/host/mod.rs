@@ -19,6 +19,7 @@ mod binding;
 mod calls;
 mod gone;
 mod handover;
+mod http;
 mod identity;
 mod link;
 mod moved;
@@ -316,6 +317,9 @@ impl Host {
         if state.is_closed {
             return;
         }
+        if state.http.is_some() {
+            return self.drain_http(link, cx);
+        }
         for &(identity, session_id) in &state.sessions {
             let Some(owned) = self.identities.get_mut(&identity) else {
                 continue;
@@ -324,7 +328,7 @@ impl Host {
             let salt = owned.salts.current();
             if let Some(entry) = owned.session_mut(session_id) {
                 entry.session.raise_ids_to(self.ids.last());
-                entry.drain(link, salt, cx);
+                entry.drain(link, usize::MAX, salt, cx);
             }
         }
     }
@@ -391,7 +395,10 @@ impl Host {
         state.armed = None;
         if state.is_overdue(cx.now.mono) {
             self.close(link, None, cx);
-        } else if let Some(at) = state.disconnect_at() {
+        } else if let Some(at) = state.due_at() {
+            if at <= cx.now.mono {
+                return self.make_ready(link, cx);
+            }
             self.timers.arm_by(Timer::Link(link), &mut state.armed, at);
         }
     }

@@ -23,6 +23,7 @@ pub struct PreparedFrame {
     pub(super) quick_ack: Option<u32>,
     /// Of its body, as it came.
     pub(super) bytes: usize,
+    pub(super) is_http: bool,
     /// Proof that the frame came through a port.
     pub(super) contents: Authentic<Contents>,
 }
@@ -47,6 +48,7 @@ impl PreparedFrame {
             header,
             quick_ack: frame.quick_ack,
             bytes,
+            is_http: frame.is_http,
             contents: Authentic::vouched_by_edge(contents),
         }
     }

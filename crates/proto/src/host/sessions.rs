@@ -40,6 +40,9 @@ impl Host {
             }
             return;
         }
+        if frame.is_http {
+            self.ask_http(link, (key.identity(), header.session_id), cx.now.mono);
+        }
         let contents = frame.contents.into_inner();
         let identity = key.identity();
         let has_salt = match self.check_outer(&key, &header, &contents, cx) {
@@ -453,9 +456,26 @@ pub(super) fn tell_links(
         if is_flooded && state.is_ready {
             state.close(None);
         }
-        if !state.is_ready && entry.wants(link, now) {
+        if state.is_ready {
+            continue;
+        }
+        let wants = entry.wants(link, now);
+        let is_due = match &mut state.http {
+            None => wants,
+            Some(http) => {
+                if wants {
+                    http.waits(now);
+                }
+                http.due_at().is_some_and(|at| at <= now)
+            }
+        };
+        if is_due {
             state.is_ready = true;
             cx.out.push(Effect::Ready { link });
+        } else if state.http.is_some()
+            && let Some(at) = state.due_at()
+        {
+            timers.arm_by(Timer::Link(link), &mut state.armed, at);
         }
     }
     let soonest = [

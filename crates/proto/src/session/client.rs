@@ -143,7 +143,10 @@ impl Session<Client> {
         }
         let salt = self.state.salts.current(now.unix.seconds());
         let (before, out) = (cx.out.len(), &mut *cx.out);
-        self.drain_to(LINK, true, salt, now, &mut |outgoing| out.push(outgoing));
+        self.drain_to(LINK, true, salt, now, &mut |outgoing| {
+            out.push(outgoing);
+            true
+        });
         for outgoing in cx.out.iter().skip(before) {
             self.state.sent.push_back(outgoing.header.msg_id);
         }

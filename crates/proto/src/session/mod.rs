@@ -30,6 +30,7 @@ pub(crate) mod on_destroy;
 mod on_detailed_info;
 mod on_drop_answer;
 mod on_future_salts;
+pub(crate) mod on_http_wait;
 mod on_msgs_ack;
 mod on_new_session;
 mod on_ping;
@@ -155,14 +156,14 @@ impl<S: Role> Session<S> {
         self.outbox.wants(link, is_current) || (is_current && self.acks.is_due::<S>(now))
     }
 
-    /// Drains everything that a link can carry.
+    /// Drains everything that a link can carry, until `emit` returns `false`.
     pub(crate) fn drain_to(
         &mut self,
         link: LinkId,
         is_current: bool,
         salt: Salt,
         now: Now,
-        emit: &mut dyn FnMut(Outgoing),
+        emit: &mut dyn FnMut(Outgoing) -> bool,
     ) {
         let session_id = self.id;
         self.outbox
@@ -178,7 +179,7 @@ impl<S: Role> Session<S> {
                     msg_id,
                     seqno,
                 };
-                emit(Outgoing { header, body });
+                emit(Outgoing { header, body })
             });
     }
 }

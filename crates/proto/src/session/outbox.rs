@@ -133,24 +133,43 @@ impl Outbox {
         self.queue.push_front(Queued { link, content });
     }
 
-    /// Drains everything that `link` can carry, with the acknowledgements that wait.
+    /// Drains everything that `link` can carry, with the acknowledgements that wait, until `emit` returns `false`.
     pub(crate) fn drain<S: Side>(
         &mut self,
         link: LinkId,
         is_current: bool,
         acks: &mut Acks,
         now: Now,
-        emit: &mut dyn FnMut(Numbered),
+        emit: &mut dyn FnMut(Numbered) -> bool,
     ) {
         if !self.wants(link, is_current) && !acks.is_due::<S>(now.mono) {
             return;
         }
         loop {
             let batch = self.plan(link, is_current, acks);
-            if batch.messages() == 0 {
+            if batch.messages() == 0 || !emit(self.write::<S>(&batch, link, is_current, acks, now))
+            {
                 return;
             }
-            emit(self.write::<S>(&batch, link, is_current, acks, now));
+        }
+    }
+
+    /// Makes a container without messages.
+    pub(crate) fn write_nothing<S: Side>(&mut self, now: Now) -> Numbered {
+        let mut body = Vec::with_capacity(CONTAINER_HEADER_BYTES);
+        body.extend_from_slice(&CONTAINER.to_le_bytes());
+        body.extend_from_slice(&0_u32.to_le_bytes());
+        Numbered {
+            msg_id: self.ids.next(now.unix, habits::<S>().low_bits_of_own),
+            seqno: self.seqno(false),
+            body: Bytes::from(body),
+        }
+    }
+
+    /// Lets what waits for a link go to any other.
+    pub(crate) fn release(&mut self, link: LinkId) {
+        for queued in &mut self.queue {
+            queued.link = queued.link.filter(|&it| it != link);
         }
     }
 
@@ -561,7 +580,10 @@ mod tests {
             let body = Bytes::from_static(&[0; 4]);
             outbox.push(None, Content::plain_call(call, body));
             let mut sent = MsgId(0);
-            let emit = &mut |it: Numbered| sent = it.msg_id;
+            let emit = &mut |it: Numbered| {
+                sent = it.msg_id;
+                true
+            };
             outbox.drain::<Client>(LinkId(0), true, &mut acks, Now::default(), emit);
             if call > 0 {
                 assert!(outbox.take(sent).is_some());

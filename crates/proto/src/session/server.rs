@@ -23,12 +23,13 @@ use crate::session::bad_msg::BadMsg;
 use crate::session::content::Content;
 use crate::session::inbox::Known;
 use crate::session::incoming::{Contents, Item, Object};
+use crate::session::on_http_wait::Hold;
 use crate::session::on_states::{ACKED, RUNS_OR_DONE};
 use crate::session::order::{Held, Order};
-use crate::session::outbox::Answer;
+use crate::session::outbox::{Answer, Numbered};
 use crate::session::request::Request;
 use crate::session::salts::{SaltSource, Salts};
-use crate::session::{Malformed, Received, Session};
+use crate::session::{Malformed, Outgoing, Received, Session};
 use crate::side::Server;
 
 /// What only a server keeps of a session.
@@ -82,6 +83,8 @@ pub(crate) enum Effect {
         session_id: SessionId,
         asked_by: LinkId,
     },
+    /// Hold the response for so long, if the connection speaks HTTP.
+    Hold(Hold),
     /// Close the connection unless it asks again within this time.
     DisconnectAfter { delay: Duration },
 }
@@ -285,8 +288,8 @@ impl Session<Server> {
                 let message = tl::RpcDropAnswer::from_bytes(body)?;
                 self.on_rpc_drop_answer(&message, it, turn.effects);
             }
-            // `http_wait` asks for nothing on a connection that can be written at any time. All others answer
-            // something that a server never asks: nobody waits for them.
+            tl::HttpWait::ID => Self::on_http_wait(&tl::HttpWait::from_bytes(body)?, turn.effects),
+            // All others answer something that a server never asks: nobody waits for them.
             _ => {}
         }
         Ok(())
@@ -404,6 +407,32 @@ impl Session<Server> {
         {
             call.link = None;
         }
+    }
+
+    /// Takes note that a link that speaks HTTP has had its response: what was meant for it goes to whichever link
+    /// brings the next request.
+    pub(crate) fn release(&mut self, link: LinkId) {
+        self.outbox.release(link);
+        for call in &mut self.state.calls {
+            call.link = call.link.filter(|&it| it != link);
+        }
+    }
+
+    /// Makes a container without messages: the response to an HTTP request when nothing waits.
+    pub(crate) fn write_nothing(&mut self, salt: Salt, now: Now) -> Outgoing {
+        let Numbered {
+            msg_id,
+            seqno,
+            body,
+        } = self.outbox.write_nothing::<Server>(now);
+        let session_id = self.id;
+        let header = Header {
+            salt,
+            session_id,
+            msg_id,
+            seqno,
+        };
+        Outgoing { header, body }
     }
 
     /// Takes note of a link that is new to the session.

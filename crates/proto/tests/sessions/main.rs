@@ -9,6 +9,7 @@ mod calls;
 mod client;
 mod envelopes;
 mod faults;
+mod http;
 mod kept;
 mod keys;
 mod limits;

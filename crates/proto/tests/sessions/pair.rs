@@ -115,6 +115,7 @@ impl Pair {
             seqno: header.seqno,
             body: Bytes::copy_from_slice(body),
             quick_ack: None,
+            is_http: false,
         });
         let calls: Vec<_> = self.world.calls.drain(..).collect();
         for (id, call) in calls {

@@ -41,6 +41,8 @@ pub(crate) struct World {
     /// What the host wants done about keys.
     pub(crate) about_keys: Vec<Effect>,
     pub(crate) rules: Rules,
+    /// How many messages were drained, containers counted as one.
+    pub(crate) outers: usize,
     pub(crate) last_client_id: i64,
     pub(crate) next_seqno: i32,
 }
@@ -105,6 +107,7 @@ impl World {
             unknown: Vec::new(),
             about_keys: Vec::new(),
             rules: Rules::default(),
+            outers: 0,
             last_client_id: 0,
             next_seqno: 0,
         }
@@ -202,6 +205,7 @@ impl World {
             seqno,
             body: Bytes::from(body),
             quick_ack: None,
+            is_http: false,
         }
     }
 
@@ -267,6 +271,7 @@ impl World {
                     ..
                 } => {
                     assert_eq!(to, link);
+                    self.outers += 1;
                     sent.extend(self.rules.check(
                         session_id,
                         &Sent {

@@ -92,11 +92,7 @@ impl Outbox {
             }
             !is_over
         });
-        for queued in &mut self.queue {
-            if queued.link == Some(link) {
-                queued.link = None;
-            }
-        }
+        self.release(link);
         for at in 0..self.unacked.len() {
             if self.unacked.get(at).is_some_and(|it| it.link == Some(link)) {
                 self.bring_at::<S>(at, None);
