@@ -126,7 +126,7 @@ impl std::fmt::Display for Report {
 }
 
 /// Not compiled here: they are for optional commands, and what they compare with takes minutes to build.
-const OTHER_WORKSPACES: [&str; 1] = ["bench/Cargo.toml"];
+const OTHER_WORKSPACES: [&str; 2] = ["bench/Cargo.toml", "fuzz/Cargo.toml"];
 
 #[cfg(test)]
 mod tests {

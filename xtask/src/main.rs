@@ -6,6 +6,7 @@
 mod bench;
 mod ci;
 mod constant_time;
+mod fuzz;
 mod r#gen;
 mod metadata;
 mod process;
@@ -46,6 +47,9 @@ fn dispatch(words: &[&str]) -> Result<()> {
         ["bench", "--record"] => bench::record(),
         ["constant-time"] => constant_time::run(),
         ["sim", options @ ..] => sim::run(options),
+        ["fuzz", "alarm"] => fuzz::alarm(),
+        ["fuzz", target, seconds] => fuzz::run(target, seconds, false),
+        ["fuzz", target, seconds, "--grow"] => fuzz::run(target, seconds, true),
         ["ci"] => ci::run(),
         _ => bail!(
             "'{}' is not a command here; `cargo xtask --help` lists them",
@@ -91,6 +95,10 @@ usage: cargo xtask <command>
   constant-time Watches whether time or branches depend on secrets: statistics of times at
                 every level of this processor, then memcheck with poisoned secrets at the
                 levels that valgrind decodes. Takes some minutes; the first part wants quiet.
+
+  fuzz <target> <seconds> [--grow]
+                Feeds a target of fuzz/ with what libFuzzer thinks of; --grow adds what covers
+                more to fuzz/corpora. `fuzz alarm` shows that a failure is noticed.
 
 Before you commit: git config core.hooksPath .githooks
 ";

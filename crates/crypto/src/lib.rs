@@ -23,6 +23,8 @@ mod bn;
 pub mod ctr;
 pub mod dh;
 mod error;
+#[cfg(any(test, fuzzing))]
+pub mod fuzz;
 pub mod hash;
 pub mod ige;
 mod key_iv;

@@ -33,6 +33,8 @@
 )]
 
 mod batch;
+#[cfg(any(test, fuzzing))]
+pub(crate) mod compared;
 
 use core::fmt;
 

@@ -126,7 +126,7 @@ impl Cpu {
     }
 
     /// All that this processor has, the lowest first.
-    #[cfg(test)]
+    #[cfg(any(test, fuzzing))]
     pub(crate) fn all() -> impl Iterator<Item = Self> {
         let best = Self::detect();
         Level::ALL
