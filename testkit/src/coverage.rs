@@ -100,7 +100,8 @@ fn count(counts: &mut BTreeMap<&'static str, u64>, body: &[u8]) {
     });
 }
 
-fn name_of(id: u32) -> &'static str {
+/// Names a kind of message.
+pub(crate) fn name_of(id: u32) -> &'static str {
     NAMES
         .iter()
         .find(|(known, _)| *known == id)

@@ -42,4 +42,4 @@ mod world;
 pub use check::Failure;
 pub use coverage::Coverage;
 pub use mutation::Mutation;
-pub use run::{Report, run};
+pub use run::{Report, run, run_traced};

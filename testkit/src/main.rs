@@ -4,7 +4,7 @@ use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, bail};
-use heliogram_testkit::{Coverage, run};
+use heliogram_testkit::{Coverage, run, run_traced};
 
 fn main() -> ExitCode {
     let words: Vec<String> = std::env::args().skip(1).collect();
@@ -21,6 +21,8 @@ struct Options {
     /// Runs this one only.
     seed: Option<u64>,
     budget: Duration,
+    /// Prints every message.
+    is_traced: bool,
 }
 
 impl Options {
@@ -28,9 +30,14 @@ impl Options {
         let mut options = Self {
             seed: None,
             budget: Duration::from_secs(20),
+            is_traced: false,
         };
         let mut words = words.iter();
         while let Some(word) = words.next() {
+            if word == "--trace" {
+                options.is_traced = true;
+                continue;
+            }
             let value = words
                 .next()
                 .with_context(|| format!("{word} needs a value"))?;
@@ -61,7 +68,11 @@ fn simulate(options: &Options) -> Result<()> {
         .seed
         .map_or(0..u64::MAX, |seed| seed..seed.saturating_add(1));
     for seed in seeds {
-        let report = run(seed, None);
+        let report = if options.is_traced {
+            run_traced(seed)
+        } else {
+            run(seed, None)
+        };
         runs += 1;
         calls += report.calls;
         doubles += report.doubles;

@@ -33,7 +33,18 @@ pub struct Report {
 /// Runs a world from a seed, perhaps with a planted bug.
 #[must_use]
 pub fn run(seed: u64, mutation: Option<Mutation>) -> Report {
-    let mut world = World::new(seed, mutation);
+    report(seed, World::new(seed, mutation))
+}
+
+/// Runs a world from a seed, and prints every message on its way to standard error.
+#[must_use]
+pub fn run_traced(seed: u64) -> Report {
+    let mut world = World::new(seed, None);
+    world.is_traced = true;
+    report(seed, world)
+}
+
+fn report(seed: u64, mut world: World) -> Report {
     let failure = live(&mut world);
     Report {
         seed,

@@ -56,6 +56,8 @@ pub(crate) struct World {
     pub(crate) coverage: Coverage,
     pub(crate) mutation: Option<Mutation>,
     pub(crate) mutation_dice: Dice,
+    /// Every message is printed.
+    pub(crate) is_traced: bool,
     /// Of all that has happened: equal for equal seeds.
     pub(crate) digest: u64,
     pub(crate) steps: u64,
@@ -94,6 +96,7 @@ impl World {
             coverage: Coverage::default(),
             mutation,
             mutation_dice: Dice::new(seed, 3),
+            is_traced: false,
             digest: 0,
             steps: 0,
             plan,

@@ -13,6 +13,7 @@ use heliogram_proto::session::{Outgoing, Session};
 use heliogram_proto::side::Client as ClientSide;
 use heliogram_proto::transport::client::{Config, Incoming, Transport};
 
+use crate::messages::describe;
 use crate::net::{ConnId, End, Who};
 use crate::queue::Event;
 use crate::world::World;
@@ -203,8 +204,12 @@ impl World {
                 return false;
             }
         };
-        self.coverage.received_by_client(opened.message.body);
-        let header = opened.message.header;
+        let (header, body) = (opened.message.header, opened.message.body);
+        self.coverage.received_by_client(body);
+        if self.is_traced {
+            let said = describe(&header, body);
+            eprintln!("{:?} client {client} <- {conn:?} {said}", self.now);
+        }
         if let Some(here) = state.conns.iter_mut().find(|it| it.id == conn)
             && header.session_id == state.session.id()
         {
@@ -325,7 +330,9 @@ impl World {
         let ready: Vec<_> = (0..state.conns.len())
             .filter(|&at| state.conns[at].transport.is_ready())
             .collect();
-        let Some(&at) = ready.get(self.dice.index(ready.len())) else {
+        // Messages that overtake a session's first would make the server say that those before are lost.
+        let choices = if state.is_known { ready.len() } else { 1 };
+        let Some(&at) = ready.get(self.dice.index(choices)) else {
             return;
         };
         let mut out: Vec<Outgoing> = Vec::new();
@@ -337,6 +344,10 @@ impl World {
         let (here, mut bytes) = (&mut state.conns[at], Vec::new());
         for Outgoing { header, body } in out {
             self.checks.wire.client_said(&header, &body);
+            if self.is_traced {
+                let said = describe(&header, &body);
+                eprintln!("{:?} client {client} -> {:?} {said}", self.now, here.id);
+            }
             let message = Message {
                 header,
                 body: &body,
