@@ -17,7 +17,11 @@ impl World {
         let pause = self.dice.millis(low, high);
         self.queue.push(self.now + pause, Event::Fault);
         let kinds = if self.plan.hosts_fail { 10 } else { 5 };
-        match self.dice.below(kinds) {
+        let kind = self.dice.below(kinds);
+        if self.is_traced {
+            eprintln!("{:?} fault {kind}", self.now);
+        }
+        match kind {
             0 | 1 => self.cut_connection(),
             2 => self.pause_reader(),
             3 => self.break_store(),
@@ -187,6 +191,12 @@ impl World {
         self.coverage.fault("host begins a term");
         self.disrupt(partition);
         let term = self.term_of(ownership);
+        if self.is_traced {
+            eprintln!(
+                "{:?} node {node} owns partition {partition} in {term:?}",
+                self.now
+            );
+        }
         self.nodes[node].parts.insert(partition, Part::new(term));
     }
 

@@ -32,6 +32,7 @@ mod mutation;
 mod net;
 mod node;
 mod plan;
+mod push;
 mod queue;
 mod ring;
 mod run;

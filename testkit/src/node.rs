@@ -185,8 +185,7 @@ impl World {
                 | Effect::Forward { .. } => {
                     self.checks.fail("nobody asks for anything about keys", "");
                 }
-                // Nobody has logged in.
-                Effect::FindUser { .. } => {}
+                Effect::FindUser { identity } => self.find_user(node, partition, identity),
                 Effect::Cancel { id } => {
                     self.coverage.fault("call cancelled");
                     self.backend.cancelled.insert(id);
@@ -197,6 +196,10 @@ impl World {
 
     fn run_call(&mut self, place: Place, id: CallId, call: &Call) {
         self.checks.tokens.executed(call, self.now);
+        if self.is_traced {
+            let (term, msg_id) = (call.term, call.msg_id);
+            eprintln!("{:?} {place:?} runs {msg_id:?} in {term:?}", self.now);
+        }
         let (reply, delay) = self.backend.call(call, &mut self.dice);
         let Place { node, partition } = place;
         let answer = Event::Answer {
@@ -234,6 +237,10 @@ impl World {
             }
             _ => reply,
         };
+        if let Some(part) = self.nodes[node].parts.get(&partition) {
+            let execution = (part.host.term(), id.identity, id.session_id, id.msg_id);
+            self.checks.tokens.replied(execution, &reply);
+        }
         let answer = PreparedAnswer::new(reply);
         let input = Input::Answer { call: id, answer };
         self.step_host(node, partition, input);

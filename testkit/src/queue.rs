@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use heliogram_proto::cx::Mono;
 use heliogram_proto::edge::keys::KeyOutcome;
 use heliogram_proto::host::CallId;
-use heliogram_proto::ids::{AuthKeyId, LinkId};
+use heliogram_proto::ids::{AuthKeyId, Identity, LinkId};
 use heliogram_proto::port::{Frame, FromHost, Reply};
 
 use crate::net::{ConnId, End};
@@ -48,12 +48,21 @@ pub(crate) enum Event {
     ClientTick { client: usize },
     /// Something is due at a node.
     NodeTick { node: usize, boot: u64 },
+    /// The backend pushes an update.
+    Push,
     /// An edge hears who owns a partition.
     RingNews {
         edge: usize,
         partition: usize,
         owner: usize,
         revision: u64,
+    },
+    /// The backend says late who has logged in with a key.
+    User {
+        node: usize,
+        boot: u64,
+        identity: Identity,
+        user: Option<i64>,
     },
     /// A new owner begins.
     TakeOver {
@@ -146,10 +155,12 @@ impl Event {
             Self::Key { edge, .. } => (10, size(*edge)),
             Self::LinkTick { conn } => (11, conn.0),
             Self::NodeTick { node, .. } => (12, size(*node)),
+            Self::Push => (17, 0),
             Self::RingNews { revision, .. } => (13, *revision),
             Self::TakeOver { revision, .. } => (14, *revision),
             Self::ToEdge { stream, .. } => (15, size(stream.node)),
             Self::ToNode { stream, .. } => (16, size(stream.node)),
+            Self::User { node, .. } => (18, size(*node)),
         }
     }
 }

@@ -65,7 +65,7 @@ fn live(world: &mut World) -> Option<Failure> {
     }
     mend(world);
     let patience = world.now + PATIENCE;
-    while !world.checks.tokens.are_over() && world.step(patience) {
+    while !world.checks.are_over() && world.step(patience) {
         if let Some(failure) = world.checks.first_failure() {
             return Some(failure);
         }

@@ -51,6 +51,8 @@ pub(crate) struct World {
     pub(crate) clients: Vec<Client>,
     /// Wishes so far.
     pub(crate) tokens: u64,
+    /// Updates so far.
+    pub(crate) pushes: u64,
     pub(crate) stranger: Stranger,
     pub(crate) checks: Checks,
     pub(crate) coverage: Coverage,
@@ -91,6 +93,7 @@ impl World {
             backend: Backend::default(),
             clients: Vec::new(),
             tokens: 0,
+            pushes: 0,
             stranger: Stranger::default(),
             checks: Checks::default(),
             coverage: Coverage::default(),
@@ -125,6 +128,8 @@ impl World {
             self.queue.push(Mono(0), Event::Dial { client });
             self.queue.push(Mono(0), Event::Act { client });
         }
+        self.queue
+            .push(Mono(0) + Duration::from_secs(2), Event::Push);
         self.queue
             .push(Mono(0) + Duration::from_secs(5), Event::Fault);
         self.queue
@@ -222,6 +227,7 @@ impl World {
             } => self.on_key(edge, boot, id, outcome),
             Event::LinkTick { conn } => self.link_tick(conn),
             Event::NodeTick { node, boot } => self.node_tick(node, boot),
+            Event::Push => self.push(),
             Event::RingNews {
                 edge,
                 partition,
@@ -235,6 +241,12 @@ impl World {
             } => self.take_over(node, partition, revision),
             Event::ToEdge { stream, item } => self.at_edge(stream, item),
             Event::ToNode { stream, item } => self.at_node(stream, item),
+            Event::User {
+                node,
+                boot,
+                identity,
+                user,
+            } => self.on_user(node, boot, identity, user),
         }
     }
 

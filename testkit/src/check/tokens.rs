@@ -13,8 +13,10 @@ use crate::net::Who;
 /// Every wish of every client, and what became of it.
 #[derive(Debug, Default)]
 pub(crate) struct Tokens {
-    tokens: BTreeMap<u64, Token>,
-    executions: BTreeSet<(Term, Identity, SessionId, MsgId)>,
+    /// Those that wait.
+    open: BTreeMap<u64, Token>,
+    closed: BTreeMap<u64, Token>,
+    executions: BTreeMap<Execution, Progress>,
     /// Outer messages that have brought calls to their execution.
     packets: BTreeSet<(SessionId, MsgId)>,
     pub(crate) failures: Vec<Failure>,
@@ -25,6 +27,17 @@ pub(crate) struct Tokens {
     pub(crate) is_calm: bool,
 }
 
+/// A call at a host.
+type Execution = (Term, Identity, SessionId, MsgId);
+
+/// How far the backend is with a call.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Progress {
+    Runs,
+    Succeeded,
+    Failed,
+}
+
 #[derive(Debug)]
 struct Token {
     client: usize,
@@ -32,6 +45,8 @@ struct Token {
     runs: u32,
     /// Times that it had no answer when something happened after which a call may run again.
     chances: u32,
+    /// Of the host that ran it last.
+    term: Option<Term>,
     is_over: bool,
 }
 
@@ -43,9 +58,10 @@ impl Tokens {
             identity,
             runs: 0,
             chances: 0,
+            term: None,
             is_over: false,
         };
-        self.tokens.insert(token, state);
+        self.open.insert(token, state);
     }
 
     /// Takes note that an envelope has brought calls to their execution.
@@ -62,16 +78,19 @@ impl Tokens {
             return self.fail("a call's body arrives as it was sent", format!("{call:?}"));
         };
         let execution = (call.term, call.identity, call.session_id, call.msg_id);
-        if !self.executions.insert(execution) {
+        if self.executions.insert(execution, Progress::Runs).is_some() {
             self.fail(
                 "a: a host runs a call once for (identity, session, message)",
                 format!("{execution:?} at {now:?}"),
             );
         }
+        self.check_order(&query, execution);
         let is_calm = self.is_calm;
-        let Some(token) = self.tokens.get_mut(&query.token) else {
+        let known = self.open.get_mut(&query.token);
+        let Some(token) = known.or_else(|| self.closed.get_mut(&query.token)) else {
             return self.fail("no call is invented", format!("{query:?}"));
         };
+        token.term = Some(call.term);
         self.runs += 1;
         token.runs += 1;
         let mut broken = Vec::new();
@@ -99,13 +118,10 @@ impl Tokens {
             Reply::Result(body) => Some(Answer::read(body)),
             Reply::Error(error) => Answer::token_of_error(&error.message).map(Some),
         };
-        let Some(state) = self.tokens.get_mut(&token) else {
-            return self.fail("no answer is invented", format!("{token}"));
+        let Some(state) = self.close(token) else {
+            return self.fail("a call is answered once", format!("{token}"));
         };
         let mut broken = Vec::new();
-        if std::mem::replace(&mut state.is_over, true) {
-            broken.push("a call is answered once");
-        }
         match said {
             Some(said) if said != Some(token) => {
                 broken.push("e: an answer reaches its own call and no other");
@@ -120,6 +136,7 @@ impl Tokens {
             Some(_) | None => {}
         }
         let detail = format!("token {token} {state:?} got {said:?}");
+        self.closed.insert(token, state);
         for rule in broken {
             self.fail(rule, detail.clone());
         }
@@ -133,22 +150,20 @@ impl Tokens {
                 format!("{token}"),
             );
         }
-        if let Some(state) = self.tokens.get_mut(&token) {
-            state.is_over = true;
-        }
+        self.given_up(token);
     }
 
     /// Takes note that a client has lost its patience with a call, or its interest.
     pub(crate) fn given_up(&mut self, token: u64) {
-        if let Some(state) = self.tokens.get_mut(&token) {
-            state.is_over = true;
+        if let Some(state) = self.close(token) {
+            self.closed.insert(token, state);
         }
     }
 
     /// Takes note of something after which unanswered calls of these identities may run again.
     pub(crate) fn disrupt(&mut self, of: impl Fn(usize, Identity) -> bool) {
-        for token in self.tokens.values_mut() {
-            if !token.is_over && of(token.client, token.identity) {
+        for token in self.open.values_mut() {
+            if of(token.client, token.identity) {
                 token.chances += 1;
             }
         }
@@ -156,19 +171,56 @@ impl Tokens {
 
     /// Tells whether every wish has come to its end.
     pub(crate) fn are_over(&self) -> bool {
-        self.tokens.values().all(|token| token.is_over)
+        self.open.is_empty()
     }
 
     pub(crate) fn finish(&mut self, now: Mono) {
-        let lost = self.tokens.iter().find(|(_, token)| !token.is_over);
-        if let Some((number, token)) = lost {
+        if let Some((number, token)) = self.open.first_key_value() {
             let detail = format!("token {number} {token:?} at {now:?}");
             self.fail("no call is lost", detail);
         }
     }
 
     pub(crate) fn len(&self) -> usize {
-        self.tokens.len()
+        self.open.len() + self.closed.len()
+    }
+
+    /// Returns the term in which a call ran last.
+    pub(crate) fn term_of(&self, token: u64) -> Option<Term> {
+        self.open.get(&token)?.term
+    }
+
+    /// Takes note that the backend has answered a call.
+    pub(crate) fn replied(&mut self, execution: Execution, reply: &Reply) {
+        let progress = match reply {
+            Reply::Error(_) => Progress::Failed,
+            Reply::Result(_) => Progress::Succeeded,
+        };
+        if let Some(known) = self.executions.get_mut(&execution) {
+            *known = progress;
+        }
+    }
+
+    /// A call that is to run after another one doesn't overtake it at the same host, nor run after its failure.
+    fn check_order(&mut self, query: &Query, (term, identity, session_id, _): Execution) {
+        let Some(after) = query.after else {
+            return;
+        };
+        let before = self.executions.get(&(term, identity, session_id, after));
+        let rule = match before {
+            Some(Progress::Runs) => {
+                "invokeAfterMsg: a call does not overtake the one that it names"
+            }
+            Some(Progress::Failed) => "invokeAfterMsg: a call does not run after one that failed",
+            Some(Progress::Succeeded) | None => return,
+        };
+        self.fail(rule, format!("{query:?} in {term:?} {session_id:?}"));
+    }
+
+    fn close(&mut self, token: u64) -> Option<Token> {
+        let mut state = self.open.remove(&token)?;
+        state.is_over = true;
+        Some(state)
     }
 
     fn fail(&mut self, rule: &'static str, detail: String) {

@@ -10,7 +10,7 @@ use heliogram_tl::{Deserialize, mtproto as tl, peek_id};
 
 use super::Failure;
 use crate::coverage::Coverage;
-use crate::messages::walk;
+use crate::messages::{describe, walk};
 
 /// All sessions, as both sides of each have spoken.
 #[derive(Debug, Default)]
@@ -44,6 +44,7 @@ impl Wire {
     pub(crate) fn host_said(&mut self, term: Term, item: &FromHost, coverage: &mut Coverage) {
         let FromHost::Seal {
             key,
+            salt,
             session_id,
             msg_id,
             seqno,
@@ -72,7 +73,13 @@ impl Wire {
             }
         }
         for rule in broken {
-            let detail = format!("{term:?} {key:?} {session_id:?} {msg_id:?} {seqno:?} {body:?}");
+            let header = Header {
+                salt: *salt,
+                session_id: *session_id,
+                msg_id: *msg_id,
+                seqno: *seqno,
+            };
+            let detail = format!("{term:?} {key:?} {}", describe(&header, body));
             self.failures.push(Failure { rule, detail });
         }
     }
@@ -88,7 +95,7 @@ impl Wire {
         let mut broken = Vec::new();
         side.outer(outer, Role::Client, &mut broken);
         for rule in broken {
-            let detail = format!("{header:?} {body:02x?}");
+            let detail = describe(header, body);
             self.failures.push(Failure { rule, detail });
         }
     }
@@ -102,7 +109,10 @@ enum Role {
 
 impl Side {
     fn outer(&mut self, outer: Seen<'_>, role: Role, broken: &mut Vec<&'static str>) {
-        let is_container = peek_id(outer.body) == Some(tl::MsgContainer::ID);
+        let is_container = matches!(
+            peek_id(outer.body),
+            Some(tl::MsgContainer::ID | tl::MsgCopy::ID)
+        );
         let mut count = 0;
         walk(outer.body, &mut |inner| {
             count += 1;

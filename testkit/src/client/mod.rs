@@ -7,15 +7,18 @@ use std::collections::{BTreeMap, BTreeSet};
 use heliogram_crypto::AuthKey;
 use heliogram_proto::cx::{Cx, Mono};
 use heliogram_proto::envelope::{self, Message};
-use heliogram_proto::ids::Identity;
+use heliogram_proto::ids::{Identity, SessionId, Term};
+use heliogram_proto::port::Target;
 use heliogram_proto::session::client::{Event as Told, Fate};
 use heliogram_proto::session::{Outgoing, Session};
 use heliogram_proto::side::Client as ClientSide;
 use heliogram_proto::transport::client::{Config, Incoming, Transport};
 
+use crate::body::Update;
 use crate::messages::describe;
 use crate::net::{ConnId, End, Who};
 use crate::queue::Event;
+use crate::ring::Ownership;
 use crate::world::World;
 
 /// A client.
@@ -34,6 +37,13 @@ pub(crate) struct Client {
     pub(crate) is_retired: bool,
     /// The server has told of its incarnation of this session.
     is_known: bool,
+    /// The term of the host that has answered a call of this session which wants updates.
+    subscribed: Option<Term>,
+    /// Sessions that it has left.
+    pub(crate) former: Vec<SessionId>,
+    last_session: Option<SessionId>,
+    /// Tokens of calls that want no updates.
+    pub(crate) quiet: BTreeSet<u64>,
     next_ping: Mono,
     armed: Option<Mono>,
 }
@@ -59,6 +69,7 @@ impl Client {
     ) -> Self {
         Self {
             key,
+            last_session: Some(session.id()),
             session,
             skew_ns,
             transport,
@@ -67,9 +78,30 @@ impl Client {
             is_dialing: false,
             is_retired: false,
             is_known: false,
+            subscribed: None,
+            former: Vec::new(),
+            quiet: BTreeSet::new(),
             next_ping: Mono(0),
             armed: None,
         }
+    }
+
+    /// Tells whether the owner of this client's session is known to have it, and to send it what goes to this target.
+    pub(crate) fn is_sure_of(&self, target: Target, owner: Ownership) -> bool {
+        match target {
+            Target::Session { .. } | Target::Key(_) => self.subscribed == Some(owner.term()),
+            // Its login may not be known yet.
+            Target::User(_) => false,
+        }
+    }
+
+    /// Tells whether it can send anything.
+    pub(crate) fn is_online(&self) -> bool {
+        self.conns.iter().any(|it| it.transport.is_ready())
+    }
+
+    pub(crate) fn may_add_connection(&self) -> bool {
+        self.is_known && self.conns.len() < CONNS_MAX
     }
 
     pub(crate) fn identity(&self) -> Identity {
@@ -265,7 +297,12 @@ impl World {
         let state = &mut self.clients[client];
         match event {
             Told::Answer { call, reply } => match state.wishes.remove(&call) {
-                Some(token) => self.checks.tokens.answered(token, &reply),
+                Some(token) => {
+                    if !state.quiet.remove(&token) && state.is_known {
+                        state.subscribed = self.checks.tokens.term_of(token);
+                    }
+                    self.checks.tokens.answered(token, &reply);
+                }
                 None => self
                     .checks
                     .fail("a call is answered once", format!("{call} {reply:?}")),
@@ -276,12 +313,19 @@ impl World {
                 self.step_client(client, Session::renew);
             }
             Told::NewSession => {
+                state.subscribed = None;
+                self.checks.pushes.asks(client);
                 if std::mem::replace(&mut state.is_known, true) {
                     self.client_begins_anew(client, "NewSession");
                 }
             }
             Told::Restarted { .. } => {
+                state
+                    .former
+                    .extend(state.last_session.replace(state.session.id()));
                 state.is_known = false;
+                state.subscribed = None;
+                self.checks.pushes.asks(client);
                 self.coverage.fault("client began a new session");
                 self.client_begins_anew(client, "Restarted");
             }
@@ -307,8 +351,20 @@ impl World {
             } else {
                 "session to destroy not found"
             }),
-            Told::Missed => self.coverage.fault("client may have missed updates"),
-            Told::Update(_) => self.coverage.fault("update received"),
+            Told::Missed => {
+                self.coverage.fault("client may have missed updates");
+                self.checks.pushes.asks(client);
+            }
+            Told::Update(body) => match Update::read(&body) {
+                Some(number) => {
+                    let session = state.session.id();
+                    self.checks.pushes.told(client, session, number);
+                }
+                None => {
+                    self.coverage.fault("client is to ask for what it missed");
+                    self.checks.pushes.asks(client);
+                }
+            },
             Told::KeyDestroyed { .. } | Told::Pong { .. } | Told::Refused { .. } => {}
         }
     }
@@ -325,7 +381,22 @@ impl World {
 
     /// Sends what a client has to say.
     pub(crate) fn flush_client(&mut self, client: usize) {
+        if !self.clients[client].is_online() {
+            return;
+        }
         let now = self.clock(self.clients[client].skew_ns);
+        let mut out = Vec::new();
+        self.clients[client].session.drain(&mut Cx {
+            now,
+            rng: &mut self.entropy,
+            out: &mut out,
+        });
+        self.client_sends(client, out);
+        self.arm_client(client);
+    }
+
+    /// Seals messages and sends them over any of a client's connections.
+    pub(crate) fn client_sends(&mut self, client: usize, out: Vec<Outgoing>) {
         let state = &mut self.clients[client];
         let ready: Vec<_> = (0..state.conns.len())
             .filter(|&at| state.conns[at].transport.is_ready())
@@ -335,12 +406,6 @@ impl World {
         let Some(&at) = ready.get(self.dice.index(choices)) else {
             return;
         };
-        let mut out: Vec<Outgoing> = Vec::new();
-        state.session.drain(&mut Cx {
-            now,
-            rng: &mut self.entropy,
-            out: &mut out,
-        });
         let (here, mut bytes) = (&mut state.conns[at], Vec::new());
         for Outgoing { header, body } in out {
             self.checks.wire.client_said(&header, &body);
@@ -367,13 +432,13 @@ impl World {
                 here.transport
                     .encode(&sealed, wants_quick_ack, &mut self.entropy, &mut bytes);
             if let Err(error) = encoded {
+                let detail = format!("{error:?}");
                 self.checks
-                    .fail("what a client says can be encoded", format!("{error:?}"));
+                    .fail("what a client says can be encoded", detail);
             }
         }
         let conn = here.id;
         self.send(conn, End::Edge, &bytes);
-        self.arm_client(client);
     }
 
     /// Does what is due at a client.
@@ -420,6 +485,8 @@ enum Got {
     QuickAck(u32),
 }
 
+/// Connections that one session uses at once.
+const CONNS_MAX: usize = 3;
 /// Between two looks at whether a connection still lives.
 const PULSE: core::time::Duration = core::time::Duration::from_secs(20);
 /// What is due at once is sent with the next bytes anyway.
