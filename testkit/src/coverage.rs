@@ -14,6 +14,8 @@ pub struct Coverage {
     pub to_server: BTreeMap<&'static str, u64>,
     /// Messages that a client received, by kind.
     pub to_client: BTreeMap<&'static str, u64>,
+    /// Rules that a hostile peer has broken.
+    pub broken: BTreeMap<&'static str, u64>,
     /// Faults and what came of them.
     pub faults: BTreeMap<&'static str, u64>,
 }
@@ -64,6 +66,7 @@ impl Coverage {
             (&mut self.to_server, &other.to_server),
             (&mut self.to_client, &other.to_client),
             (&mut self.faults, &other.faults),
+            (&mut self.broken, &other.broken),
         ] {
             for (&name, &count) in theirs {
                 *mine.entry(name).or_default() += count;
@@ -78,10 +81,11 @@ impl std::fmt::Display for Coverage {
             ("to the server", &self.to_server),
             ("to the client", &self.to_client),
             ("faults", &self.faults),
+            ("rules broken on purpose", &self.broken),
         ] {
             writeln!(f, "{title}")?;
             for (name, count) in counts {
-                writeln!(f, "  {name:<40} {count:>10}")?;
+                writeln!(f, "  {name:<55} {count:>10}")?;
             }
         }
         Ok(())

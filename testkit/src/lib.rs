@@ -27,6 +27,7 @@ mod coverage;
 mod dice;
 mod edge;
 mod faults;
+mod hostile;
 mod messages;
 mod mutation;
 mod net;
@@ -42,5 +43,6 @@ mod world;
 
 pub use check::Failure;
 pub use coverage::Coverage;
+pub use hostile::break_every_rule;
 pub use mutation::Mutation;
 pub use run::{Report, run, run_traced};

@@ -6,6 +6,7 @@ use heliogram_proto::cx::Mono;
 
 use crate::check::Failure;
 use crate::coverage::Coverage;
+use crate::hostile::break_every_rule;
 use crate::mutation::Mutation;
 use crate::queue::Heal;
 use crate::world::World;
@@ -45,7 +46,7 @@ pub fn run_traced(seed: u64) -> Report {
 }
 
 fn report(seed: u64, mut world: World) -> Report {
-    let failure = live(&mut world);
+    let failure = live(&mut world).or_else(|| provoke(seed, &mut world.coverage));
     Report {
         seed,
         failure,
@@ -55,6 +56,16 @@ fn report(seed: u64, mut world: World) -> Report {
         digest: world.digest,
         coverage: world.coverage,
     }
+}
+
+/// Has a hostile peer break every rule.
+fn provoke(seed: u64, coverage: &mut Coverage) -> Option<Failure> {
+    let rows = break_every_rule(seed, coverage).into_iter();
+    let wrong = rows.filter_map(|(rule, outcome)| {
+        let detail = outcome.err()?;
+        Some(Failure { rule, detail })
+    });
+    wrong.into_iter().next()
 }
 
 fn live(world: &mut World) -> Option<Failure> {
