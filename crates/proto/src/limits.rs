@@ -298,7 +298,10 @@ pub const STATES_WAIT_S: u64 = 5;
 pub const CALL_CHECK_S: u64 = 30;
 // ---- transport: what stands in front of frames ----
 
-/// Bytes of the head of an HTTP request or answer.
+/// Bytes of the head of an HTTP request that brings a message.
+pub const HTTP_REQUEST_HEAD_BYTES_MAX: usize = 4096;
+
+/// Bytes of the head of a WebSocket handshake's request or answer.
 pub const HTTP_HEAD_BYTES_MAX: usize = 8 << 10;
 
 /// Bytes of one WebSocket frame. Only a sanity check: bodies are passed on as they come, never collected.

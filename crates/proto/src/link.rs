@@ -41,7 +41,7 @@ use crate::limits;
 use crate::port::{Frame, KeyFacts, KeyRecord};
 use crate::side::Server;
 use crate::transport::server::Transport;
-use crate::transport::{self, Payload, Reaction};
+use crate::transport::{self, Framing, Payload, Reaction};
 
 pub use self::io::{Cause, Effect, Input, Limits};
 pub use self::seal::Scratch;
@@ -348,7 +348,7 @@ impl Link {
             seqno,
             body: Bytes::copy_from_slice(body),
             quick_ack: wants_quick_ack.then_some(quick_ack),
-            is_http: false,
+            is_http: self.transport.framing() == Some(Framing::Http),
         }
     }
 

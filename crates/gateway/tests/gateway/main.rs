@@ -7,6 +7,7 @@ mod client;
 mod connections;
 mod exchange;
 mod fanout;
+mod http;
 mod limits;
 mod logs;
 mod server;

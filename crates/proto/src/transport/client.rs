@@ -112,7 +112,7 @@ impl Transport {
     ///
     /// # Errors
     ///
-    /// [`Error::Misuse`] if the framing is [`Framing::Full`] and there is obfuscation or a WebSocket, or if the secret
+    /// [`Error::Misuse`] if the framing is [`Framing::Http`], if it is [`Framing::Full`] and there is obfuscation or a WebSocket, or if the secret
     /// requires padding and the framing has none.
     pub fn new(config: &Config, rng: &mut dyn CryptoRng, out: &mut Vec<u8>) -> Result<Self, Error> {
         let mut config = config.clone();
@@ -124,6 +124,9 @@ impl Transport {
             && secret.is_some_and(Secret::requires_padding)
         {
             return Err(Error::Misuse("the secret requires padding"));
+        }
+        if config.framing == Framing::Http {
+            return Err(Error::Misuse("only a server speaks HTTP"));
         }
         if config.framing == Framing::Full
             && (config.obfuscation.is_some() || config.websocket.is_some())
@@ -270,7 +273,7 @@ impl Open {
                 Framing::Abridged => &[ABRIDGED],
                 Framing::Intermediate => &[INTERMEDIATE; 4],
                 Framing::PaddedIntermediate => &[PADDED; 4],
-                Framing::Full => &[],
+                Framing::Full | Framing::Http => &[],
             }),
         }
         if is_websocket {

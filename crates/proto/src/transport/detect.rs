@@ -14,6 +14,8 @@ pub(super) struct Served {
     pub(super) obfuscated: bool,
     /// An HTTP request that upgrades to WebSocket.
     pub(super) websocket: bool,
+    /// HTTP requests that bring messages.
+    pub(super) http: bool,
 }
 
 /// What the first bytes are.
@@ -31,6 +33,8 @@ pub(super) enum First {
     Full,
     /// Four bytes that belong to an HTTP request.
     Get,
+    /// Four bytes that belong to an HTTP request, which is a frame.
+    Post,
     /// Sixty-four bytes: the header of an obfuscated stream, if it is one.
     Obfuscated,
     /// Nothing that is served.
@@ -51,6 +55,9 @@ pub(super) fn classify(bytes: &[u8], served: Served) -> First {
     };
     if served.websocket && &word == b"GET " {
         return First::Get;
+    }
+    if served.http && &word == b"POST" {
+        return First::Post;
     }
     if served.plain {
         match &word {

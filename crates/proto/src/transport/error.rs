@@ -12,6 +12,8 @@ pub enum Error {
     BadLength,
     /// The `PROXY` header is malformed, or missing where it is required.
     BadProxyHeader,
+    /// An HTTP request is malformed, or asks for something else than to take a message.
+    BadRequest,
     /// The peer closed the WebSocket in its own words.
     Closed,
     /// Our caller broke the contract of this module. Never caused by a peer.
@@ -44,6 +46,7 @@ impl Error {
             | Self::TooLarge
             | Self::UnknownTransport => Reaction::Close,
             Self::BadHandshake | Self::Closed | Self::WebSocket => Reaction::CloseAfterFlush,
+            Self::BadRequest => Reaction::Refuse { code: BAD_REQUEST },
             Self::TooShort => Reaction::Refuse { code: NOT_FOUND },
         }
     }
@@ -56,6 +59,7 @@ impl core::fmt::Display for Error {
             Self::BadHandshake => "the WebSocket handshake is refused",
             Self::BadLength => "the frame's length is malformed",
             Self::BadProxyHeader => "the PROXY header is malformed or missing",
+            Self::BadRequest => "the HTTP request is malformed or not served",
             Self::Closed => "the peer closed the WebSocket",
             Self::Misuse(what) => what,
             Self::NotObfuscated => "the WebSocket carries no obfuscated stream",
@@ -87,6 +91,9 @@ pub enum Reaction {
         code: i32,
     },
 }
+
+/// A status of HTTP, which only a client that speaks it is told.
+const BAD_REQUEST: i32 = -400;
 
 /// "Auth key not found", which is also the answer to all that can't be read.
 const NOT_FOUND: i32 = -404;

@@ -11,7 +11,7 @@ use core::ops::Range;
 use heliogram_crypto::AuthKeyId;
 
 use super::error::Error;
-use super::{Framing, abridged, full, intermediate, padded};
+use super::{Framing, abridged, full, http, intermediate, padded};
 use crate::limits::FRAME_BYTES_MAX_BEFORE_KEY;
 use crate::side::{Side, is_server};
 
@@ -306,6 +306,7 @@ impl<S: Side> Splitter<S> {
             Framing::Abridged => abridged::head::<S>(bytes),
             Framing::Intermediate | Framing::PaddedIntermediate => intermediate::head::<S>(bytes),
             Framing::Full => full::head::<S>(bytes),
+            Framing::Http => http::head(bytes),
         };
         let extent = match head? {
             Head::Need(total) => return Ok(Step::Incomplete { total }),

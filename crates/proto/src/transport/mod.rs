@@ -28,6 +28,7 @@ mod detect;
 mod error;
 mod frame;
 mod full;
+mod http;
 mod intermediate;
 mod obfuscated;
 mod outgoing;
@@ -46,7 +47,7 @@ pub use secret::{BadSecret, Secret};
 
 /// How payloads are laid out in a stream of bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[expect(clippy::exhaustive_enums, reason = "the protocol has four")]
+#[expect(clippy::exhaustive_enums, reason = "the protocol has five")]
 pub enum Framing {
     /// Length in words, in one byte or in four.
     Abridged,
@@ -56,4 +57,6 @@ pub enum Framing {
     PaddedIntermediate,
     /// Length, sequence number and checksum. Can't be obfuscated, has no quick acks.
     Full,
+    /// Requests and responses of HTTP, one payload each. Only a server speaks it.
+    Http,
 }

@@ -90,7 +90,7 @@ fn complete(
         Framing::Abridged => ABRIDGED,
         Framing::Intermediate => INTERMEDIATE,
         Framing::PaddedIntermediate => PADDED,
-        Framing::Full => return None,
+        Framing::Full | Framing::Http => return None,
     };
     let mut plain = random;
     plain.get_mut(TAG_AT..DC_AT)?.fill(tag);

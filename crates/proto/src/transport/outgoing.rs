@@ -6,7 +6,7 @@ use heliogram_crypto::ctr::Aes256Ctr;
 use rand_core::CryptoRng;
 
 use super::error::Error;
-use super::{Framing, abridged, full, intermediate, padded, websocket};
+use super::{Framing, abridged, full, http, intermediate, padded, websocket};
 use crate::side::{Side, is_server};
 
 /// Turns payloads into bytes, as `S` sends them.
@@ -68,9 +68,27 @@ impl<S: Side> Outgoing<S> {
                 full::write(payload, self.seq, out)?;
                 self.seq = self.seq.wrapping_add(1);
             }
+            Framing::Http => {
+                http::write_header(payload.len(), out);
+                out.extend_from_slice(payload);
+            }
         }
         self.finish(start, rng, out);
         Ok(())
+    }
+
+    /// Appends a server's transport error.
+    pub(super) fn write_error(
+        &mut self,
+        code: i32,
+        rng: &mut dyn CryptoRng,
+        out: &mut Vec<u8>,
+    ) -> Result<(), Error> {
+        if self.framing == Framing::Http {
+            http::write_error(code, out);
+            return Ok(());
+        }
+        self.write_message(&code.to_le_bytes(), false, rng, out)
     }
 
     /// Appends a server's quick ack; nothing, where the framing has none.
@@ -85,7 +103,7 @@ impl<S: Side> Outgoing<S> {
             Framing::Abridged => abridged::write_quick_ack(token, out),
             Framing::Intermediate => intermediate::write_quick_ack(token, out),
             Framing::PaddedIntermediate => padded::write_quick_ack(token, rng, out)?,
-            Framing::Full => return Ok(()),
+            Framing::Full | Framing::Http => return Ok(()),
         }
         self.finish(start, rng, out);
         Ok(())

@@ -50,6 +50,8 @@ pub struct Config {
     pub secrets: Vec<Secret>,
     /// WebSocket.
     pub websocket: WebSocket,
+    /// HTTP requests that bring messages; only where the plain framings are served.
+    pub http: bool,
     /// Each connection begins with a `PROXY` header, version 1 or 2. Only for listeners that nobody but the proxy can
     /// reach: the header names the client's address, and is believed.
     pub proxy_header: bool,
@@ -65,6 +67,7 @@ impl Default for Config {
             obfuscated: true,
             secrets: Vec::new(),
             websocket: WebSocket::Offered,
+            http: true,
             proxy_header: false,
             frame_bytes_max: FRAME_BYTES_MAX_SERVER,
         }
@@ -169,7 +172,7 @@ impl Transport {
     pub fn encode_error(&mut self, code: i32, rng: &mut dyn CryptoRng, out: &mut Vec<u8>) {
         if let Ok(outgoing) = self.outgoing() {
             // Four bytes fit every framing.
-            let _ = outgoing.write_message(&code.to_le_bytes(), false, rng, out);
+            let _ = outgoing.write_error(code, rng, out);
         }
     }
 
@@ -376,12 +379,14 @@ impl Config {
                 plain: false,
                 obfuscated: false,
                 websocket: true,
+                http: false,
             };
         }
         Served {
             plain: self.plain,
             obfuscated: self.obfuscated || !self.secrets.is_empty(),
             websocket: self.websocket == WebSocket::Offered,
+            http: self.http && self.plain,
         }
     }
 }
@@ -501,6 +506,15 @@ fn open(first: First, prefix: &Prefix, config: &Config) -> Result<State, Error> 
             open.splitter.split(&mut begun, &mut |_| {})?;
             return Ok(State::Open(open));
         }
+        First::Post => {
+            let mut open = Open::plain(Framing::Http, config);
+            let mut begun = *prefix
+                .bytes()
+                .first_chunk::<4>()
+                .ok_or(Error::UnknownTransport)?;
+            open.splitter.split(&mut begun, &mut |_| {})?;
+            return Ok(State::Open(open));
+        }
         First::Get => {
             let mut request = websocket::Upgrading::default();
             let mut begun = *prefix
@@ -535,4 +549,5 @@ const INNER: Served = Served {
     plain: false,
     obfuscated: true,
     websocket: false,
+    http: false,
 };

@@ -44,7 +44,7 @@ fn a_stranger_may_send_a_plain_message_of_4096_bytes_and_not_of_4100() {
 fn a_trusted_client_may_send_a_megabyte_and_not_four_bytes_more() {
     for framing in FRAMINGS {
         let (largest, next) = match framing {
-            Framing::Abridged | Framing::Full | Framing::Intermediate => {
+            Framing::Abridged | Framing::Full | Framing::Http | Framing::Intermediate => {
                 (FRAME_BYTES_MAX_SERVER, FRAME_BYTES_MAX_SERVER + 4)
             }
             // An envelope is 24 bytes and whole blocks; the rest is padding, which does not count.

@@ -3,6 +3,7 @@
 
 mod detection;
 mod frames;
+mod http;
 mod limits;
 mod malformed;
 mod obfuscation;

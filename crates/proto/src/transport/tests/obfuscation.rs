@@ -278,5 +278,6 @@ fn payload(framing: Framing, frame: &[u8]) -> &[u8] {
         Framing::Intermediate => &frame[4..],
         Framing::PaddedIntermediate => &frame[4..frame.len() - 7],
         Framing::Full => &frame[8..frame.len() - 4],
+        Framing::Http => frame,
     }
 }

@@ -156,7 +156,7 @@ fn is_served_path(target: &str) -> bool {
 }
 
 /// Returns the value of a header that occurs once.
-fn one<'h>(headers: &[httparse::Header<'h>], name: &str) -> Option<&'h [u8]> {
+pub(in super::super) fn one<'h>(headers: &[httparse::Header<'h>], name: &str) -> Option<&'h [u8]> {
     let mut found = headers
         .iter()
         .filter(|header| header.name.eq_ignore_ascii_case(name));

@@ -10,4 +10,4 @@ mod handshake;
 mod head;
 
 pub(super) use frames::{Mask, Reader, wrap};
-pub(super) use handshake::{Asking, Upgrading};
+pub(super) use handshake::{Asking, Upgrading, one};
