@@ -247,3 +247,45 @@ unsafe fn advance<R: Register, const GROUPS: usize, const LANES: usize, const EN
 
 /// How many steps can be gone while a lane is idle.
 const IDLE_STEPS_MAX: usize = 64;
+
+#[cfg(test)]
+mod tests {
+    use core::mem::ManuallyDrop;
+
+    use super::*;
+    use crate::AesKeyIv;
+    use crate::simd::Cpu;
+
+    #[test]
+    fn nothing_of_a_key_is_left_in_the_lanes() {
+        if Cpu::current().aes().is_none() {
+            return;
+        }
+        let derived = KeyIv::from_plain(&AesKeyIv {
+            key: [0xa5; 32],
+            iv: [0x5a; 32],
+        });
+        let text = &mut [[7; 16]; 2];
+        // SAFETY: AES-NI is there. What is read after the drop are plain numbers in memory that is still ours.
+        unsafe {
+            let mut lanes = ManuallyDrop::new(Lanes::<8>::new());
+            lanes.take::<true>(3, Task { derived, text });
+            assert!(lanes.keys.iter().all(|row| !is_zero(row[3])));
+            ManuallyDrop::drop(&mut lanes);
+            assert!(lanes.keys.as_flattened().iter().all(|key| is_zero(*key)));
+            assert!(
+                lanes
+                    .out
+                    .iter()
+                    .chain(&lanes.before)
+                    .all(|block| is_zero(*block))
+            );
+        }
+    }
+
+    fn is_zero(block: __m128i) -> bool {
+        let mut bytes = [1; 16];
+        crate::simd::aes::store(&mut bytes, block);
+        bytes == [0; 16]
+    }
+}

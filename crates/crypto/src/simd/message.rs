@@ -4,7 +4,6 @@
 //! the other. Sealing can't, because its key depends on the hash of all.
 
 use core::arch::x86_64::*;
-use core::array;
 
 use super::aes::{Schedule, erase, load, load_pair, store};
 use super::ige::{self, Chain, before_first};
@@ -230,22 +229,25 @@ pub(super) fn whole_block(text: &[[u8; 16]], i: usize) -> Option<&[[u8; 16]; 4]>
     text.get(at..at + 4)?.first_chunk()
 }
 
-/// The first or the last of them. All lengths being multiples of 16, it has four units that are key, text or padding as
-/// a whole.
-#[cold]
+/// The first or the last of them. All lengths being multiples of 16, each four units are key, text or padding as a whole.
+///
+/// The text has at least two units; else the first would be the last.
 #[inline(never)]
 #[target_feature(enable = "avx")]
 pub(super) fn edge_block(key: &DirectionPart, text: &[[u8; 16]], i: usize) -> Block {
-    let mut block: Block = array::from_fn(|unit| match (4 * i + unit).checked_sub(KEY_UNITS) {
-        None => part(key, 88 + 16 * unit),
-        Some(at) if at == text.len() => _mm_set_epi32(0, 0, 0, ONE_BIT),
-        Some(at) => load_or_zero(text, at),
-    });
-    if i + 1 == hashed_blocks(text) {
-        let bits = 8 * 16 * (KEY_UNITS + text.len());
-        let length = _mm_set_epi64x(i64::from_ne_bytes(bits.to_be_bytes()), 0);
-        block[3] = _mm_or_si128(block[3], length);
+    let Some(at) = (4 * i).checked_sub(KEY_UNITS) else {
+        let [a, b] = [0, 1].map(|at| load_or_zero(text, at));
+        return [part(key, 88), part(key, 104), a, b];
+    };
+    let rest = text.get(at..).unwrap_or_default();
+    let mut block = [_mm_setzero_si128(); 4];
+    for (unit, bytes) in block.iter_mut().zip(rest) {
+        *unit = load(bytes);
     }
+    block[rest.len() % 4] = _mm_set_epi32(0, 0, 0, ONE_BIT);
+    let bits = 8 * 16 * (KEY_UNITS + text.len());
+    let length = _mm_set_epi64x(i64::from_ne_bytes(bits.to_be_bytes()), 0);
+    block[3] = _mm_or_si128(block[3], length);
     block
 }
 

@@ -170,8 +170,13 @@ impl Cpu {
         cpu
     }
 
-    #[cfg(target_arch = "x86_64")]
+    /// What the processor has, and the build allows.
     fn detect() -> Self {
+        Self::found().at_most(CEILING)
+    }
+
+    #[cfg(target_arch = "x86_64")]
+    fn found() -> Self {
         use std::arch::is_x86_feature_detected as has;
         let found = [
             (Level::AesNi, has!("aes") && has!("avx")),
@@ -188,12 +193,51 @@ impl Cpu {
     }
 
     #[cfg(not(target_arch = "x86_64"))]
-    fn detect() -> Self {
+    fn found() -> Self {
         Self {
             level: Level::Plain,
         }
     }
 }
 
+/// The highest level of this build: a variable of the environment in which it is *built* can lower it, so that all tests of
+/// all crates can be run as on a lesser processor.
+const CEILING: Level = match option_env!("HELIOGRAM_SIMD_LEVEL") {
+    None => Level::Vaes512,
+    Some(name) => match name.as_bytes() {
+        b"plain" => Level::Plain,
+        b"aes-ni" => Level::AesNi,
+        b"aes-sha" => Level::AesSha,
+        b"vaes-256" => Level::Vaes256,
+        b"vaes-512" => Level::Vaes512,
+        _ => panic!("HELIOGRAM_SIMD_LEVEL: plain, aes-ni, aes-sha, vaes-256 or vaes-512"),
+    },
+};
+
 /// The level in use as a number, or 0 before anybody has asked.
 static IN_USE: AtomicU8 = AtomicU8::new(0);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The only test of this binary that forces a level: it holds for the process.
+    #[test]
+    fn a_level_that_the_processor_lacks_is_never_in_use() {
+        let best = force(Level::Vaes512);
+        for wanted in Level::ALL {
+            assert_eq!(force(wanted), wanted.min(best));
+            assert_eq!(level(), wanted.min(best));
+        }
+        assert_eq!(level(), best);
+    }
+
+    #[test]
+    fn each_kernel_is_there_from_its_level_on_and_not_below() {
+        for cpu in Cpu::all() {
+            assert_eq!(cpu.aes().is_some(), cpu.level() >= Level::AesNi);
+            assert_eq!(cpu.aes_sha().is_some(), cpu.level() >= Level::AesSha);
+            assert_eq!(cpu.sixteen().is_some(), cpu.level() >= Level::Vaes512);
+        }
+    }
+}

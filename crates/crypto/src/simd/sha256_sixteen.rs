@@ -92,16 +92,23 @@ impl States {
         // SAFETY: as the caller says.
         let mut words = unsafe { words_of(blocks) };
         let mut state = self.0;
-        for constants in ROUND_CONSTANTS.as_chunks::<4>().0 {
-            // A macro, for the compiler keeps a loop of this length, and with it the words in memory.
-            macro_rules! rounds {
-                ($($i:literal)*) => {$(
-                    state = round(state, words[$i], constants[$i / 4][$i % 4]);
-                    words[$i] = scheduled(&words, $i);
-                )*};
-            }
-            rounds!(0 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15);
+        // A macro, for the compiler keeps a loop of this length, and with it the words in memory.
+        macro_rules! sixteen_rounds {
+            ($constants:expr, $then:expr) => {
+                sixteen_rounds!($constants, $then, 0 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15)
+            };
+            ($constants:expr, $then:expr, $($i:literal)*) => {$(
+                state = round(state, words[$i], $constants[$i / 4][$i % 4]);
+                $then(&mut words, $i);
+            )*};
         }
+        let (constants, _) = ROUND_CONSTANTS.as_chunks::<4>();
+        for constants in &constants[..3] {
+            sixteen_rounds!(constants, |words: &mut [__m512i; 16], i| {
+                words[i] = scheduled(words, i);
+            });
+        }
+        sixteen_rounds!(constants[3], |_: &mut _, _| ());
         for (before, after) in self.0.iter_mut().zip(state) {
             *before = _mm512_mask_add_epi32(*before, going, *before, after);
         }
