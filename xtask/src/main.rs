@@ -10,6 +10,7 @@ mod fuzz;
 mod r#gen;
 mod metadata;
 mod process;
+mod processors;
 mod sim;
 mod test;
 mod tidy;
@@ -50,6 +51,7 @@ fn dispatch(words: &[&str]) -> Result<()> {
         ["fuzz", "alarm"] => fuzz::alarm(),
         ["fuzz", target, seconds] => fuzz::run(target, seconds, false),
         ["fuzz", target, seconds, "--grow"] => fuzz::run(target, seconds, true),
+        ["processors"] => processors::run(),
         ["ci"] => ci::run(),
         _ => bail!(
             "'{}' is not a command here; `cargo xtask --help` lists them",
@@ -99,6 +101,9 @@ usage: cargo xtask <command>
   fuzz <target> <seconds> [--grow]
                 Feeds a target of fuzz/ with what libFuzzer thinks of; --grow adds what covers
                 more to fuzz/corpora. `fuzz alarm` shows that a failure is noticed.
+
+  processors    Runs the tests of cryptography as on processors with fewer instructions, under
+                qemu and valgrind, as far as they are installed. Takes its time.
 
 Before you commit: git config core.hooksPath .githooks
 ";
