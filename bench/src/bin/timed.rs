@@ -8,6 +8,7 @@
 //!
 //! Source: Reparaz, Balasch, Verbauwhede, "Dude, is my code constant time?", 2017.
 
+use std::convert::Infallible;
 use std::hint::black_box;
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
@@ -15,11 +16,11 @@ use std::time::{Duration, Instant};
 use heliogram_crypto::ctr::Aes256Ctr;
 use heliogram_crypto::dh::Group;
 use heliogram_crypto::message::{self, HEADER_BYTES, Job};
-use heliogram_crypto::rsa::PrivateKey;
+use heliogram_crypto::rsa::{Decryptor, PrivateKey};
 use heliogram_crypto::simd::{self, Level};
 use heliogram_crypto::{AuthKey, Direction, LengthError, SecretBytes, hash, ige};
 use rand_chacha::ChaCha8Rng;
-use rand_core::{Rng as _, SeedableRng as _};
+use rand_core::{Rng as _, SeedableRng as _, TryCryptoRng, TryRng};
 
 fn main() -> ExitCode {
     let best = simd::level();
@@ -61,11 +62,14 @@ const AT_EACH_LEVEL: [Named; 8] = [
     ("message::open_batch, 16 of 1 KiB", || batch(false)),
 ];
 
-const ONCE: [Named; 4] = [
+const ONCE: [Named; 7] = [
     ("hash::ct_eq, 32 bytes", compare),
     ("rsa: private operation", rsa),
     ("dh: power of g", || power(true)),
     ("dh: power", || power(false)),
+    ("rsa: eight private operations", rsa_8),
+    ("dh: eight powers of g", || power_8(true)),
+    ("dh: eight powers", || power_8(false)),
 ];
 
 type Ige = fn(&[u8; 32], &[u8; 32], &mut [u8]) -> Result<(), LengthError>;
@@ -177,6 +181,54 @@ fn power(of_g: bool) -> Subject {
         }
     })
 }
+
+fn rsa_8() -> Subject {
+    let mut key = Decryptor::new(PrivateKey::generate().expect("a key"));
+    let mut rng = ChaCha8Rng::from_seed([2; 32]);
+    Box::new(move |input| {
+        let mut number: [u8; 256] = first(input);
+        number[0] = 1;
+        time(|| key.raw_all(&[&number; 8], &mut rng))
+    })
+}
+
+fn power_8(of_g: bool) -> Subject {
+    let group = Group::known();
+    let theirs = group.public(&SecretBytes::new([7; 256]));
+    Box::new(move |input| {
+        if of_g {
+            let mut given = Given(first(input));
+            time(|| group.key_pairs(8, &mut given))
+        } else {
+            let secret = SecretBytes::new(first(input));
+            time(|| group.shared_all(&[(&secret, &theirs); 8]))
+        }
+    })
+}
+
+/// A generator that always draws the same number, for what insists on drawing its secrets.
+struct Given([u8; 256]);
+
+impl TryRng for Given {
+    type Error = Infallible;
+
+    fn try_next_u32(&mut self) -> Result<u32, Infallible> {
+        Ok(0)
+    }
+
+    fn try_next_u64(&mut self) -> Result<u64, Infallible> {
+        Ok(0)
+    }
+
+    fn try_fill_bytes(&mut self, bytes: &mut [u8]) -> Result<(), Infallible> {
+        for (byte, given) in bytes.iter_mut().zip(self.0) {
+            *byte = given;
+        }
+        Ok(())
+    }
+}
+
+impl TryCryptoRng for Given {}
 
 fn first<const N: usize>(bytes: &[u8]) -> [u8; N] {
     *bytes.first_chunk().expect("enough bytes")

@@ -27,13 +27,13 @@ mod ours {
     use heliogram_crypto::SecretBytes;
     use heliogram_crypto::dh::{self, Group};
     use heliogram_crypto::pq;
-    use heliogram_crypto::rsa::PrivateKey;
+    use heliogram_crypto::rsa::{Decryptor, PrivateKey};
 
-    use super::inputs::{BASE, EXPONENT, random};
+    use super::inputs::{BASE, EXPONENT, random, rng};
     use super::*;
     use crate::peers::aws_lc;
 
-    pub(super) const ALL: [Named; 12] = [
+    pub(super) const ALL: [Named; 16] = [
         ("heliogram pq", || {
             products(|pq| pq::factorize(pq).map_or(0, |(p, q)| u64::from(p) * u64::from(q)))
         }),
@@ -41,13 +41,29 @@ mod ours {
         ("heliogram power", || Case::new(shared())),
         ("heliogram power_of_g", || Case::new(public())),
         ("heliogram power_pair", || Case::new(pair()).of_pieces(2)),
-        ("heliogram server", || {
+        ("heliogram rsa_private_8", || {
+            Case::new(rsa_8()).of_pieces(8)
+        }),
+        ("heliogram power_8", || Case::new(shared_8()).of_pieces(8)),
+        ("heliogram power_of_g_8", || {
+            Case::new(public_8()).of_pieces(8)
+        }),
+        ("heliogram-alone server", || {
             let (mut rsa, mut public, mut shared) = (rsa(), public(), shared());
             Case::new(move || {
                 rsa();
                 public();
                 shared();
             })
+        }),
+        ("heliogram server", || {
+            let (mut rsa, mut public, mut shared) = (rsa_8(), public_8(), shared_8());
+            let all = Case::new(move || {
+                rsa();
+                public();
+                shared();
+            });
+            all.of_pieces(8)
         }),
         ("heliogram safe_prime", || {
             Case::new(|| assert!(dh::check_group(black_box(&dh::PRIME), dh::G).is_ok()))
@@ -91,6 +107,28 @@ mod ours {
         let theirs = group.public(&secret);
         move || {
             black_box(group.shared(black_box(&secret), &theirs));
+        }
+    }
+
+    fn rsa_8() -> impl FnMut() {
+        let mut key = Decryptor::new(PrivateKey::generate().expect("a key"));
+        let mut rng = rng();
+        move || {
+            let done = key.raw_all(black_box(&[&[1; 256]; 8]), &mut rng);
+            assert!(done.iter().all(Result::is_ok));
+        }
+    }
+
+    fn public_8() -> impl FnMut() {
+        let (group, mut rng) = (Group::known(), rng());
+        move || assert_eq!(group.key_pairs(8, &mut rng).len(), 8)
+    }
+
+    fn shared_8() -> impl FnMut() {
+        let (group, secret) = (Group::known(), SecretBytes::new(random(EXPONENT)));
+        let theirs = group.public(&secret);
+        move || {
+            black_box(group.shared_all(black_box(&[(&secret, &theirs); 8])));
         }
     }
 
@@ -207,6 +245,11 @@ mod inputs {
         let mut bytes = [0; 256];
         ChaCha8Rng::from_seed([seed; 32]).fill_bytes(&mut bytes);
         bytes
+    }
+
+    #[cfg(feature = "heliogram")]
+    pub(super) fn rng() -> ChaCha8Rng {
+        ChaCha8Rng::from_seed([0; 32])
     }
 
     pub(super) const BASE: u8 = 1;

@@ -119,10 +119,16 @@ const WORKS: &[(&str, &str)] = &[
         "of 128 messages of 32 bytes to 2 KiB opened",
     ),
     ("rsa_private", "RSA-2048, private"),
+    ("rsa_private_8", "of eight RSA-2048, private, at once"),
     ("power", "power modulo the prime"),
-    ("power_of_g", "power of g"),
     ("power_pair", "of two powers at once"),
-    ("server", "server's arithmetic of a handshake"),
+    ("power_8", "of eight powers at once"),
+    ("power_of_g", "power of g"),
+    ("power_of_g_8", "of eight powers of g at once"),
+    (
+        "server",
+        "server's arithmetic of a handshake (heliogram: of eight)",
+    ),
     ("pq", "factorisation of pq"),
     ("safe_prime", "check of the known prime"),
 ];
