@@ -359,6 +359,9 @@ pub const MOVED_KEYS_MAX: usize = 1 << 20;
 /// hosts; the connection of one more is closed, so that its client sends again.
 pub const PARKED_FRAMES_MAX: usize = 256;
 
+/// For how long they wait: then whoever was to take the sessions is taken to be lost, and its successor knows nothing.
+pub const PARKED_AGE_MAX: Duration = Duration::from_secs(5);
+
 /// Bytes of such messages.
 pub const PARKED_BYTES_MAX: usize = 4 << 20;
 

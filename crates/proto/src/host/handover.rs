@@ -83,7 +83,7 @@ impl Host {
                 }
             }
         }
-        self.moved.begin(key, cx.now.unix.seconds());
+        self.moved.begin(key, cx.now);
         let call = CallId {
             identity: key.identity(),
             ..call

@@ -4,15 +4,18 @@
 //!  bound ──> parking: what comes waits ──TakenOver──> passing on, until the key ends
 //! ```
 //!
+//! Whoever is to take the sessions may be lost with them: what has waited for long is passed on all the same.
+//!
 //! A gateway that does not know yet that a key is bound sends its frames here. They wait until the sessions are where they
 //! go: a second copy that came there before the first's trace would run again.
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use crate::cx::{Mono, Now};
 use crate::host::prepare::PreparedFrame;
 use crate::host::{Effect, Input};
 use crate::ids::{AuthKeyId, Identity};
-use crate::limits::{MOVED_KEYS_MAX, PARKED_BYTES_MAX, PARKED_FRAMES_MAX};
+use crate::limits::{MOVED_KEYS_MAX, PARKED_AGE_MAX, PARKED_BYTES_MAX, PARKED_FRAMES_MAX};
 use crate::port::{KeyFacts, KeyKind};
 
 /// The keys that have moved.
@@ -28,6 +31,7 @@ struct Key {
     /// `None` once the sessions have arrived.
     parked: Option<Vec<Input>>,
     parked_bytes: usize,
+    since: Mono,
 }
 
 /// Too much waits.
@@ -36,7 +40,8 @@ pub(super) struct Crowded;
 
 impl Moved {
     /// Begins to park what comes for a key. Those that have ended are forgotten, and the first to end of too many.
-    pub(super) fn begin(&mut self, facts: KeyFacts, now_unix_s: u64) {
+    pub(super) fn begin(&mut self, facts: KeyFacts, now: Now) {
+        let now_unix_s = now.unix.seconds();
         self.remove(facts.id);
         while let Some(&(end, first)) = self.ends.first()
             && (self.ends.len() >= MOVED_KEYS_MAX || u64::from(end) <= now_unix_s)
@@ -48,6 +53,7 @@ impl Moved {
             facts,
             parked: Some(Vec::new()),
             parked_bytes: 0,
+            since: now.mono,
         };
         self.keys.insert(facts.id, Box::new(key));
     }
@@ -61,8 +67,10 @@ impl Moved {
     pub(super) fn frame(
         &mut self,
         mut frame: PreparedFrame,
+        now: Mono,
         out: &mut Vec<Effect>,
     ) -> Result<(), Crowded> {
+        self.give_up_waiting(frame.key.id, now, out);
         let Some(key) = self.keys.get_mut(&frame.key.id) else {
             return Ok(());
         };
@@ -76,6 +84,13 @@ impl Moved {
         }
         key.pass_on(Input::Frame(frame), out);
         Ok(())
+    }
+
+    fn give_up_waiting(&mut self, id: AuthKeyId, now: Mono, out: &mut Vec<Effect>) {
+        let key = self.keys.get(&id);
+        if key.is_some_and(|it| it.parked.is_some() && now.since(it.since) >= PARKED_AGE_MAX) {
+            self.arrived(id, out);
+        }
     }
 
     /// Passes an answer on to where its call is now, or parks it: there are no more of them than calls ran.

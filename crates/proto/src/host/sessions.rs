@@ -35,7 +35,7 @@ impl Host {
             return self.close(link, KEY_ABSENT, cx);
         }
         if key.perm.is_none() && self.moved.contains(key.id) {
-            if self.moved.frame(frame, cx.out).is_err() {
+            if self.moved.frame(frame, cx.now.mono, cx.out).is_err() {
                 self.close(link, None, cx);
             }
             return;

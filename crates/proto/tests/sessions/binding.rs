@@ -6,7 +6,7 @@ use heliogram_crypto::AuthKey;
 use heliogram_proto::exchange::binding::{self, Claim, Error, Subject};
 use heliogram_proto::host::{CallId, Effect, Handover, Input};
 use heliogram_proto::ids::{Identity, LinkId, MsgId, Salt, SessionId};
-use heliogram_proto::limits::{LINKS_PER_SESSION_MAX, PARKED_FRAMES_MAX};
+use heliogram_proto::limits::{LINKS_PER_SESSION_MAX, PARKED_BYTES_MAX, PARKED_FRAMES_MAX};
 use heliogram_proto::port::{Frame, KeyFacts, KeyKind, KeyRecord};
 use heliogram_tl::Deserialize;
 use heliogram_tl::mtproto as tl;
@@ -236,6 +236,40 @@ fn as_many_frames_wait_for_a_hand_over_as_may_and_the_link_of_one_more_is_closed
     world.record();
     for _ in 0..PARKED_FRAMES_MAX {
         world.send_bytes(false, ping(1));
+    }
+    world.received();
+    assert_eq!(world.closed, []);
+    world.send_bytes(false, ping(1));
+    world.received();
+    assert_eq!(world.closed, [(LINK, None)]);
+}
+
+#[test]
+fn frames_wait_5_s_for_a_hand_over_that_nobody_confirms() {
+    let mut world = Client::new();
+    world.bind_unanswered();
+    world.record();
+    world.send_bytes(false, ping(1));
+    let passed_on = |world: &Client| {
+        let forwards = |it: &&Effect| matches!(it, Effect::Forward { .. });
+        world.about_keys.iter().filter(forwards).count()
+    };
+    world.pass(Duration::from_secs(5) - Duration::from_nanos(1));
+    world.send_bytes(false, ping(2));
+    assert_eq!(passed_on(&world), 0);
+    world.pass(Duration::from_nanos(1));
+    world.send_bytes(false, ping(3));
+    assert_eq!(passed_on(&world), 3);
+}
+
+#[test]
+fn more_bytes_than_may_wait_for_a_hand_over_close_the_link() {
+    let mut world = Client::new();
+    world.bind_unanswered();
+    world.record();
+    let large = vec![0; PARKED_BYTES_MAX / 4];
+    for _ in 0..4 {
+        world.send_bytes(true, large.clone());
     }
     world.received();
     assert_eq!(world.closed, []);

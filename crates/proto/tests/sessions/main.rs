@@ -9,6 +9,7 @@ mod calls;
 mod client;
 mod envelopes;
 mod faults;
+mod handover;
 mod http;
 mod kept;
 mod keys;
