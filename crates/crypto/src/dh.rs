@@ -5,6 +5,7 @@
 //! Source: <https://core.telegram.org/mtproto/auth_key>, <https://core.telegram.org/mtproto/security_guidelines>.
 
 use core::fmt;
+use core::ops::ControlFlow;
 use std::sync::{Arc, LazyLock, OnceLock};
 
 use rand_core::CryptoRng;
@@ -241,7 +242,8 @@ impl core::error::Error for DhError {}
 
 /// Checks a server's prime (big-endian, leading zeros allowed) and generator.
 ///
-/// The known prime costs a comparison; any other one some tens of milliseconds, so keep the group.
+/// The known prime costs a comparison, and so do the first few others once they are proved; any other one some tens of
+/// milliseconds: not for a thread that has something else to do.
 ///
 /// # Errors
 ///
@@ -259,11 +261,28 @@ pub fn check_group(prime: &[u8], g: u32) -> Result<Group, DhError> {
     if !generates(&prime, g) {
         return Err(DhError::Generator);
     }
-    if prime != PRIME && !bn::is_safe_prime(&prime) {
+    let of_prime = |group: &&Group| group.inner.prime == prime;
+    let proved = PROVED.iter().filter_map(OnceLock::get).find(of_prime);
+    if let Some(group) = proved.filter(|group| group.g() == g) {
+        return Ok(group.clone());
+    }
+    if prime != PRIME && proved.is_none() && !bn::is_safe_prime(&prime) {
         return Err(DhError::NotSafePrime);
     }
-    Group::new(&prime, g).ok_or(DhError::NotSafePrime)
+    let group = Group::new(&prime, g).ok_or(DhError::NotSafePrime)?;
+    if prime != PRIME && proved.is_none() {
+        // The first free place; none is ever given up, so that nobody can make us prove the same again and again.
+        let _is_kept = PROVED.iter().try_fold(group.clone(), |group, place| {
+            place
+                .set(group)
+                .map_or_else(ControlFlow::Continue, ControlFlow::Break)
+        });
+    }
+    Ok(group)
 }
+
+/// Groups with other primes that were proved to be safe. A client meets a few servers.
+static PROVED: [OnceLock<Group>; 8] = [const { OnceLock::new() }; 8];
 
 /// Checks the other end's public number, big-endian and at most 256 bytes, and pads it to 256.
 ///
@@ -407,6 +426,16 @@ mod tests {
             check_group(&prime, 2).map(|group| *group.prime()),
             Ok(prime)
         );
+        assert_eq!(check_group(&prime, 8).err(), Some(DhError::Generator));
+    }
+
+    #[test]
+    fn a_proved_prime_is_not_proved_again_and_its_generator_is_still_checked() {
+        let prime = rfc_3526();
+        // Another test may prove it at the same time, so the first answer may be of the second place.
+        let [_, first, again] = [2, 2, 2].map(|g| check_group(&prime, g).unwrap());
+        assert!(Arc::ptr_eq(&first.inner, &again.inner));
+        assert_eq!(check_group(&prime, 4).map(|group| group.g()), Ok(4));
         assert_eq!(check_group(&prime, 8).err(), Some(DhError::Generator));
     }
 
