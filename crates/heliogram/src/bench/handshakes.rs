@@ -15,12 +15,14 @@ use anyhow::{Context, bail};
 use heliogram_crypto::SecretBytes;
 use heliogram_crypto::dh::Group;
 use heliogram_crypto::rsa::PrivateKey;
+use heliogram_crypto::simd::{self, Level};
 use heliogram_ports::clock::Clock;
 use heliogram_proto::cx::Cx;
-use heliogram_proto::edge::exchanges::{Effect, Exchanges, Input, Limits, StoreOutcome};
+use heliogram_proto::edge::exchanges::{Effect, Exchanges, Input, Job, Limits, StoreOutcome};
 use heliogram_proto::exchange::client::{AwaitResPq, Config, Outcome};
-use heliogram_proto::exchange::server::{self, Dcs, Keyring};
+use heliogram_proto::exchange::server::{self, Dcs, Keyring, Worker};
 use heliogram_proto::ids::{LinkId, Term};
+use heliogram_proto::limits::KEY_PAIRS_AHEAD_MAX;
 use rand_chacha::ChaCha20Rng;
 use rand_core::Rng;
 
@@ -37,14 +39,23 @@ pub(crate) fn run() -> anyhow::Result<()> {
     let key = PrivateKey::generate().context("no RSA key could be made")?;
     table::progress("the arithmetic of handshakes");
     let bare = parts(&key)?;
-    let each = whole(&key)?;
     table::heading("handshakes, one core of the server", "bare");
-    table::compare(
-        "whole handshakes /s, beside RSA + g^a + shared",
-        1.0 / each.as_secs_f64(),
-        1.0 / bare.as_secs_f64(),
-        "-",
-    );
+    let best = simd::level();
+    for (what, together, level) in [
+        ("whole handshakes /s, one by one", 1, Level::Plain),
+        ("eight together, powers in pairs", TOGETHER, Level::Plain),
+        ("eight together, at this processor's best", TOGETHER, best),
+    ] {
+        simd::force(level);
+        let each = whole(&key, together);
+        simd::force(best);
+        table::compare(
+            what,
+            1.0 / each?.as_secs_f64(),
+            1.0 / bare.as_secs_f64(),
+            "-",
+        );
+    }
     over_sockets()
 }
 
@@ -92,30 +103,30 @@ fn each(step: impl Fn()) -> Duration {
     cpu::since(before, |_| true).unwrap_or(elapsed) / count.max(1)
 }
 
-/// Returns what the server's part of a handshake takes of a core: it has a thread of its own.
-fn whole(key: &PrivateKey) -> anyhow::Result<Duration> {
-    let (queries, to_answer) = mpsc::channel::<Vec<u8>>();
+/// Returns what the server's part of a handshake takes of a core, if so many come at once: it has a thread of its own.
+fn whole(key: &PrivateKey, together: usize) -> anyhow::Result<Duration> {
+    let (queries, to_answer) = mpsc::channel::<Vec<Vec<u8>>>();
     let (answers, answered) = mpsc::channel();
     let mut table = Table::new(key)?;
     let server = thread(SERVER_THREAD).spawn(move || {
-        while let Ok(query) = to_answer.recv() {
-            if answers.send(table.ask(&query)).is_err() {
+        while let Ok(queries) = to_answer.recv() {
+            if answers.send(table.ask(&queries)).is_err() {
                 break;
             }
         }
         table.spent
     })?;
     let client = exchange_config(key.public());
-    let ask = |query| {
-        queries.send(query)?;
+    let ask = |asked| {
+        queries.send(asked)?;
         answered.recv()?
     };
     let is_servers = |name: &str| name == SERVER_THREAD;
     let (before, start) = (cpu::of_threads(is_servers), Instant::now());
     let mut count = 0_u32;
     while start.elapsed() < WHOLE_FOR {
-        handshake(&client, ask)?;
-        count += 1;
+        handshakes(&client, together, ask)?;
+        count += u32::try_from(together)?;
     }
     let by_system = cpu::since(before, is_servers);
     drop(queries);
@@ -123,25 +134,50 @@ fn whole(key: &PrivateKey) -> anyhow::Result<Duration> {
     Ok(by_system.unwrap_or(by_clock) / count)
 }
 
-/// Makes a key; `ask` is the server.
-fn handshake(
+/// Makes keys, step by step together; `ask` is the server.
+fn handshakes(
     client: &Config,
-    ask: impl Fn(Vec<u8>) -> anyhow::Result<Vec<u8>>,
+    together: usize,
+    ask: impl Fn(Vec<Vec<u8>>) -> anyhow::Result<Vec<Vec<u8>>>,
 ) -> anyhow::Result<()> {
     let rng = &mut rng()?;
     let now = Clock::start().now();
-    let (state, query) = AwaitResPq::begin(client.clone(), rng);
-    let (state, query) = state.handle(&ask(query)?)?.run(rng)?;
-    let (state, query) = state.handle(&ask(query)?, now)?.run(rng)?;
-    match state.handle(&ask(query)?)? {
-        Outcome::Made(_) => Ok(()),
-        Outcome::Again(_) => bail!("two of a few thousand keys have one id"),
+    let begin = |_| AwaitResPq::begin(client.clone(), rng);
+    let (states, queries): (Vec<_>, Vec<_>) = (0..together).map(begin).unzip();
+    let answers = ask(queries)?;
+    let rng = &mut self::rng()?;
+    let (states, queries) = each_state(states, &answers, |state, answer| {
+        Ok(state.handle(answer)?.run(rng)?)
+    })?;
+    let answers = ask(queries)?;
+    let rng = &mut self::rng()?;
+    let (states, queries) = each_state(states, &answers, |state, answer| {
+        Ok(state.handle(answer, now)?.run(rng)?)
+    })?;
+    for (state, answer) in states.into_iter().zip(ask(queries)?) {
+        if let Outcome::Again(_) = state.handle(&answer)? {
+            bail!("two of a few thousand keys have one id");
+        }
     }
+    Ok(())
+}
+
+/// Takes each state on by its answer.
+fn each_state<S, T>(
+    states: Vec<S>,
+    answers: &[Vec<u8>],
+    step: impl FnMut(S, &Vec<u8>) -> anyhow::Result<(T, Vec<u8>)>,
+) -> anyhow::Result<(Vec<T>, Vec<Vec<u8>>)> {
+    let mut step = step;
+    let steps = states.into_iter().zip(answers);
+    let taken: anyhow::Result<Vec<_>> = steps.map(|(state, answer)| step(state, answer)).collect();
+    Ok(taken?.into_iter().unzip())
 }
 
 /// The table of exchanges, with a stopwatch that runs while it or one of its jobs does.
 struct Table {
     table: Exchanges,
+    worker: Worker,
     rng: ChaCha20Rng,
     clock: Clock,
     spent: Duration,
@@ -157,35 +193,45 @@ impl Table {
         };
         Ok(Self {
             table: Exchanges::new(config, Limits::default()),
+            worker: Worker::new(KEY_PAIRS_AHEAD_MAX),
             rng: rng()?,
             clock: Clock::start(),
             spent: Duration::ZERO,
         })
     }
 
-    fn ask(&mut self, body: &[u8]) -> anyhow::Result<Vec<u8>> {
-        let link = LinkId(1);
+    fn ask(&mut self, queries: &[Vec<u8>]) -> anyhow::Result<Vec<Vec<u8>>> {
         let start = Instant::now();
+        let mut answers: Vec<_> = queries.iter().map(|_| Vec::new()).collect();
         let mut effects = Vec::new();
-        let mut answer = None;
-        self.step(Input::Request { link, body }, &mut effects);
-        while let Some(effect) = effects.pop() {
-            let input = match effect {
-                Effect::Answer { body, .. } => {
-                    answer = Some(body.to_vec());
-                    continue;
+        for (link, body) in (0..).zip(queries) {
+            let link = LinkId(link);
+            self.step(Input::Request { link, body }, &mut effects);
+        }
+        while !effects.is_empty() {
+            let mut jobs = Vec::new();
+            let mut stores = Vec::new();
+            for effect in effects.drain(..) {
+                match effect {
+                    Effect::Answer { link, body } => {
+                        let place = answers.get_mut(usize::try_from(link.0)?);
+                        *place.context("nobody asked")? = body.to_vec();
+                    }
+                    Effect::Work(job) => jobs.push(job),
+                    Effect::Store { ticket, .. } => stores.push(ticket),
+                    Effect::Close { .. } | Effect::Refuse { .. } => bail!("refused"),
                 }
-                Effect::Work(job) => Input::Worked(job.run(&mut self.rng)),
-                Effect::Store { ticket, .. } => Input::Stored {
-                    ticket,
-                    outcome: StoreOutcome::Stored,
-                },
-                Effect::Close { .. } | Effect::Refuse { .. } => bail!("refused"),
-            };
-            self.step(input, &mut effects);
+            }
+            for worked in Job::run_all(jobs, &mut self.worker, &mut self.rng) {
+                self.step(Input::Worked(worked), &mut effects);
+            }
+            for ticket in stores {
+                let outcome = StoreOutcome::Stored;
+                self.step(Input::Stored { ticket, outcome }, &mut effects);
+            }
         }
         self.spent += start.elapsed();
-        answer.context("no answer")
+        Ok(answers)
     }
 
     fn step(&mut self, input: Input<'_>, out: &mut Vec<Effect>) {
@@ -271,6 +317,9 @@ impl Drop for Directory {
         }
     }
 }
+
+/// Handshakes that come at once: as many as are done together.
+const TOGETHER: usize = 8;
 
 /// For one operation.
 const PART_FOR: Duration = Duration::from_millis(500);
