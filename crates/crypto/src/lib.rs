@@ -21,6 +21,7 @@ pub mod at_rest;
 mod auth_key;
 mod bn;
 pub mod ctr;
+pub mod curve25519;
 pub mod dh;
 mod error;
 #[cfg(any(test, fuzzing))]
