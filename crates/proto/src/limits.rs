@@ -406,3 +406,29 @@ pub const DC_SECRET_BYTES_MAX: usize = 200;
 
 /// Seconds that an error may ask to wait; more counts as so many.
 pub const WAIT_S_MAX: u64 = 14 * 86_400;
+
+// ---- fake TLS ----
+
+/// Bytes of the domain that a secret names. Source: MTProxy.
+pub const FAKE_TLS_DOMAIN_BYTES_MAX: usize = 182;
+
+/// Bytes of a client's hello. Source: MTProxy.
+pub const FAKE_TLS_HELLO_BYTES_MAX: usize = 4096;
+
+/// Bytes of one record of the server's reply: TLS has no larger ones.
+pub const FAKE_TLS_REPLY_BYTES_MAX: usize = FAKE_TLS_RECORD_BYTES_MAX;
+
+/// Bytes of a received record: 16 KiB, and what a cipher may add.
+pub const FAKE_TLS_RECORD_BYTES_MAX: usize = (16 << 10) + 256;
+
+/// Bytes of a record that we send. Source: tdlib.
+pub const FAKE_TLS_RECORD_BYTES_SENT_MAX: usize = 2878;
+
+/// Seconds by which a client's hello may be ahead of the server's clock. Source: MTProxy.
+pub const FAKE_TLS_SKEW_S_MAX: u64 = 3;
+
+/// Seconds by which a client's hello may be older than the server's clock. Source: MTProxy.
+pub const FAKE_TLS_AGE_S_MAX: u64 = 600;
+
+/// Hellos that are remembered while they would be accepted; beyond it no more are.
+pub const FAKE_TLS_HELLOS_MAX: usize = 65_536;

@@ -1,7 +1,7 @@
 //! The client's end: speaks the transport that its owner chose.
 //!
 //! ```text
-//! (Asking: HTTP to WebSocket) ──> Open: frames
+//! (Asking: HTTP to WebSocket, or a TLS greeting) ──> Open: frames
 //! ```
 
 use heliogram_crypto::ctr::Aes256Ctr;
@@ -9,6 +9,7 @@ use rand_core::CryptoRng;
 
 use super::detect::{ABRIDGED, INTERMEDIATE, PADDED};
 use super::error::Error;
+use super::fake_tls::{self, DisguisedSecret};
 use super::frame::{Item, Splitter};
 use super::obfuscated::{self, Streams};
 use super::outgoing::{Outgoing, mask};
@@ -27,6 +28,8 @@ pub struct Config {
     pub obfuscation: Option<Obfuscation>,
     /// WebSocket, if any.
     pub websocket: Option<Endpoint>,
+    /// TLS disguise, if any. The secret obfuscates the stream within.
+    pub disguise: Option<Disguise>,
     /// Bytes of one payload from the server.
     pub frame_bytes_max: usize,
 }
@@ -39,6 +42,7 @@ impl Config {
             framing,
             obfuscation: None,
             websocket: None,
+            disguise: None,
             frame_bytes_max: FRAME_BYTES_MAX_CLIENT,
         }
     }
@@ -56,6 +60,30 @@ impl Config {
         self.websocket = Some(endpoint);
         self
     }
+
+    /// Disguises the connection. The framing becomes the padded one, obfuscated with the secret; the data centre stays as
+    /// it was chosen.
+    #[must_use]
+    pub fn disguised(mut self, disguise: Disguise) -> Self {
+        let dc = self.obfuscation.and_then(|it| it.dc);
+        self.framing = Framing::PaddedIntermediate;
+        self.obfuscation = Some(Obfuscation {
+            secret: Some(disguise.secret.secret().clone()),
+            dc,
+        });
+        self.disguise = Some(disguise);
+        self
+    }
+}
+
+/// A connection that looks like a browser's visit to a site.
+#[derive(Clone, Debug)]
+#[expect(clippy::exhaustive_structs, reason = "what the greeting holds")]
+pub struct Disguise {
+    /// The secret, with the site's name.
+    pub secret: DisguisedSecret,
+    /// Unix time in seconds, of the server's clock if that is known: it must not be far from it.
+    pub unix_s: u32,
 }
 
 /// What an obfuscated stream's header says, and what it is sealed with.
@@ -103,8 +131,18 @@ pub enum Incoming<'a> {
 #[derive(Debug)]
 pub struct Transport {
     websocket: Option<Box<websocket::Reader<Client>>>,
+    records: Option<Box<Records>>,
     state: State,
     failed: Option<Error>,
+}
+
+/// A disguised connection after its greeting.
+#[derive(Debug, Default)]
+struct Records {
+    reader: fake_tls::Reader,
+    /// The stream's header, until it goes out with the first message: alone, its length would tell.
+    held: Vec<u8>,
+    has_sent: bool,
 }
 
 impl Transport {
@@ -112,8 +150,8 @@ impl Transport {
     ///
     /// # Errors
     ///
-    /// [`Error::Misuse`] if the framing is [`Framing::Http`], if it is [`Framing::Full`] and there is obfuscation or a WebSocket, or if the secret
-    /// requires padding and the framing has none.
+    /// [`Error::Misuse`] if the framing is [`Framing::Http`], if it is [`Framing::Full`] and there is obfuscation or a
+    /// WebSocket, if the secret requires padding and the framing has none, or if there is a WebSocket and a disguise.
     pub fn new(config: &Config, rng: &mut dyn CryptoRng, out: &mut Vec<u8>) -> Result<Self, Error> {
         let mut config = config.clone();
         let secret = config
@@ -133,15 +171,21 @@ impl Transport {
         {
             return Err(Error::Misuse("the full framing can't be obfuscated"));
         }
-        let state = match config.websocket.take() {
-            None => State::Open(Open::new(&config, rng, false, out)?),
-            Some(Endpoint { host, path }) => {
+        let state = match (config.websocket.take(), config.disguise.take()) {
+            (None, None) => State::Open(Open::new(&config, rng, false, out)?),
+            (Some(Endpoint { host, path }), None) => {
                 let answer = websocket::Asking::start(&host, &path, rng, out);
                 State::Asking { answer, config }
             }
+            (None, Some(Disguise { secret, unix_s })) => {
+                let reply = fake_tls::Asking::start(secret, unix_s, rng, out);
+                State::Greeting { reply, config }
+            }
+            (Some(_), Some(_)) => return Err(Error::Misuse("a WebSocket can't be disguised")),
         };
         Ok(Self {
             websocket: None,
+            records: None,
             state,
             failed: None,
         })
@@ -181,13 +225,21 @@ impl Transport {
         rng: &mut dyn CryptoRng,
         out: &mut Vec<u8>,
     ) -> Result<(), Error> {
-        match &mut self.state {
-            State::Asking { .. } => Err(Error::Misuse("the WebSocket is not open")),
-            State::Open(open) => open.outgoing.write_message(payload, quick_ack, rng, out),
-        }
+        let State::Open(open) = &mut self.state else {
+            return Err(Error::Misuse("the connection is not open"));
+        };
+        let Some(records) = &mut self.records else {
+            return open.outgoing.write_message(payload, quick_ack, rng, out);
+        };
+        let start = out.len();
+        out.append(&mut records.held);
+        open.outgoing.write_message(payload, quick_ack, rng, out)?;
+        fake_tls::wrap(start, !records.has_sent, out);
+        records.has_sent = true;
+        Ok(())
     }
 
-    /// Tells whether messages can be sent: at once, or as soon as the WebSocket is open.
+    /// Tells whether messages can be sent: at once, or as soon as the WebSocket is open or the greeting answered.
     #[must_use]
     pub fn is_ready(&self) -> bool {
         matches!(self.state, State::Open(_))
@@ -197,7 +249,7 @@ impl Transport {
     #[must_use]
     pub fn has_partial_frame(&self) -> bool {
         match &self.state {
-            State::Asking { .. } => false,
+            State::Asking { .. } | State::Greeting { .. } => false,
             State::Open(open) => !open.splitter.tail().is_empty(),
         }
     }
@@ -217,7 +269,21 @@ impl Transport {
             self.state = State::Open(open);
             self.websocket = Some(Box::new(websocket::Reader::new()));
         }
+        if let State::Greeting { reply, config } = &mut self.state {
+            if !reply.take(&mut input)? {
+                return Ok(());
+            }
+            let mut records = Records::default();
+            let open = Open::new(config, rng, false, &mut records.held)?;
+            self.state = State::Open(open);
+            self.records = Some(Box::new(records));
+        }
         let mut below = Ok(());
+        if let Some(records) = &mut self.records {
+            let (kept, result) = records.reader.unwrap(input);
+            input = input.get_mut(..kept).unwrap_or_default();
+            below = result;
+        }
         if let Some(websocket) = &mut self.websocket {
             let (kept, result) = websocket.unwrap(input, &mut || mask::<Client>(rng), out);
             input = input.get_mut(..kept).unwrap_or_default();
@@ -234,6 +300,10 @@ impl Transport {
 enum State {
     Asking {
         answer: websocket::Asking,
+        config: Config,
+    },
+    Greeting {
+        reply: fake_tls::Asking,
         config: Config,
     },
     Open(Open),

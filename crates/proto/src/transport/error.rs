@@ -6,12 +6,14 @@
 pub enum Error {
     /// `full`: the checksum does not fit the frame.
     BadChecksum,
-    /// The request on a WebSocket port, or the server's answer to ours, is not what it has to be.
+    /// The request on a WebSocket port, or the server's answer to ours or to a TLS greeting, is not what it has to be.
     BadHandshake,
     /// A length is zero, not a multiple of four, too small for its own header, or written in a longer form than needed.
     BadLength,
     /// The `PROXY` header is malformed, or missing where it is required.
     BadProxyHeader,
+    /// A record that the TLS disguise has no use for.
+    BadRecord,
     /// An HTTP request is malformed, or asks for something else than to take a message.
     BadRequest,
     /// The peer closed the WebSocket in its own words.
@@ -40,6 +42,7 @@ impl Error {
             Self::BadChecksum
             | Self::BadLength
             | Self::BadProxyHeader
+            | Self::BadRecord
             | Self::Misuse(_)
             | Self::NotObfuscated
             | Self::OutOfSequence
@@ -56,9 +59,10 @@ impl core::fmt::Display for Error {
     fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
         f.write_str(match self {
             Self::BadChecksum => "the frame's checksum is wrong",
-            Self::BadHandshake => "the WebSocket handshake is refused",
+            Self::BadHandshake => "the handshake around the connection is refused",
             Self::BadLength => "the frame's length is malformed",
             Self::BadProxyHeader => "the PROXY header is malformed or missing",
+            Self::BadRecord => "the record is none of a disguised connection",
             Self::BadRequest => "the HTTP request is malformed or not served",
             Self::Closed => "the peer closed the WebSocket",
             Self::Misuse(what) => what,

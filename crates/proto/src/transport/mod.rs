@@ -26,6 +26,7 @@ mod abridged;
 pub mod client;
 mod detect;
 mod error;
+pub mod fake_tls;
 mod frame;
 mod full;
 mod http;

@@ -2,6 +2,7 @@
 //! against themselves at every way to cut a stream.
 
 mod detection;
+mod fake_tls;
 mod frames;
 mod http;
 mod limits;
