@@ -9,6 +9,8 @@
 //!
 //! Eight take little longer than one, so this pays from some number on: who calls decides. All is in constant time but
 //! for the number of lanes that matter, and what held secrets is erased. Numbers are big-endian outside.
+//!
+//! Whether it is worth its lines: `docs/adr/0017-eight-lanes-for-handshakes.md`.
 
 mod fixed_base;
 mod lanes;
