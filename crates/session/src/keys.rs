@@ -14,14 +14,15 @@ use heliogram_ports::{AuthKeys, Binding, Bound, KeyFacts, Reply, Unavailable};
 use heliogram_proto::cx::Now;
 use heliogram_proto::exchange::binding::{self, Claim, Error};
 use heliogram_proto::host::{Asked, CallId, Effect, Handover, Input, PreparedAnswer};
-use heliogram_proto::ids::{AuthKeyId, Identity, LinkId};
+use heliogram_proto::ids::{AuthKeyId, Identity};
 
+use crate::links::Turn;
 use crate::local::{Inner, failed};
 use crate::shard::Step;
 
 impl Inner {
     /// Does what a host wants done about keys.
-    pub(crate) fn on_keys(self: &Arc<Self>, effect: Effect, now: Now, turn_of: Option<LinkId>) {
+    pub(crate) fn on_keys(self: &Arc<Self>, effect: Effect, now: Now, turn_of: Option<&Turn>) {
         match effect {
             Effect::Bind { id, claim } => self.bind(id, claim),
             Effect::DropKeys { id, perm, except } => self.drop_keys(id, perm, except),
@@ -115,7 +116,7 @@ impl Inner {
         }
     }
 
-    fn hand_over(self: &Arc<Self>, handover: Box<Handover>, now: Now, turn_of: Option<LinkId>) {
+    fn hand_over(self: &Arc<Self>, handover: Box<Handover>, now: Now, turn_of: Option<&Turn>) {
         let (to, links) = (handover.to(), handover.links());
         self.tell_owner(to, Input::TakeOver(handover), now, turn_of);
         let shard = self.shard_of(to);
@@ -127,7 +128,7 @@ impl Inner {
         }
     }
 
-    fn forward(self: &Arc<Self>, to: Identity, input: Input, now: Now, turn_of: Option<LinkId>) {
+    fn forward(self: &Arc<Self>, to: Identity, input: Input, now: Now, turn_of: Option<&Turn>) {
         if let Input::Frame(frame) = &input {
             self.bound(*frame.key());
             if !self.links.touch(frame.link(), self.shard_of(to)) {
@@ -154,7 +155,7 @@ impl Inner {
         identity: Identity,
         input: Input,
         now: Now,
-        turn_of: Option<LinkId>,
+        turn_of: Option<&Turn>,
     ) {
         self.run(self.shard_of(identity), Step::Input(input), now, turn_of);
     }

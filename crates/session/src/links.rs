@@ -86,19 +86,22 @@ impl Links {
 
     /// Notes that a shard gets a frame of this link; `false` if the link is not attached.
     pub(crate) fn touch(&self, link: LinkId, shard: usize) -> bool {
-        self.entry(link).is_some_and(|entry| {
-            entry
-                .touched
-                .fetch_or(ShardSet::bit(shard), Ordering::AcqRel);
+        self.turn(link).is_some_and(|turn| {
+            turn.touch(shard);
             true
         })
     }
 
+    /// Begins a turn of a link: one look at the table for all of it. Nothing if the link is not attached.
+    pub(crate) fn turn(&self, link: LinkId) -> Option<Turn> {
+        let entry = self.entry(link)?;
+        Some(Turn { link, entry })
+    }
+
     /// Notes that a shard has something for this link, and wakes its owner if it has not been told of that yet.
-    pub(crate) fn ready(&self, link: LinkId, shard: usize, wake: Waking) {
+    pub(crate) fn ready(&self, link: LinkId, shard: usize) {
         if let Some(entry) = self.entry(link)
             && entry.is_news(shard)
-            && wake == Waking::Wake
         {
             entry.wake.wake();
         }
@@ -135,13 +138,28 @@ impl Links {
     }
 }
 
-/// Whether a link's owner is to be woken.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Waking {
-    /// It may be asleep.
-    Wake,
-    /// It is the one that runs this step, and drains after it.
-    OwnerIsAwake,
+/// A link whose own task runs: it drains afterwards, and need not be woken.
+pub(crate) struct Turn {
+    link: LinkId,
+    entry: Arc<Entry>,
+}
+
+impl Turn {
+    /// Tells whether it is the turn of this link.
+    pub(crate) fn is_of(&self, link: LinkId) -> bool {
+        self.link == link
+    }
+
+    /// Notes that a shard gets a frame of this link.
+    pub(crate) fn touch(&self, shard: usize) {
+        let bit = ShardSet::bit(shard);
+        self.entry.touched.fetch_or(bit, Ordering::AcqRel);
+    }
+
+    /// Notes that a shard has something for this link.
+    pub(crate) fn ready(&self, shard: usize) {
+        self.entry.is_news(shard);
+    }
 }
 
 const STRIPES: usize = 64;
@@ -178,12 +196,12 @@ mod tests {
     fn a_link_is_woken_once_until_it_drains() {
         let (links, count) = attached();
 
-        links.ready(LINK, 0, Waking::Wake);
-        links.ready(LINK, 63, Waking::Wake);
+        links.ready(LINK, 0);
+        links.ready(LINK, 63);
         assert_eq!(woken(&count), 1);
 
         assert_eq!(links.take_ready(LINK).collect::<Vec<_>>(), [0, 63]);
-        links.ready(LINK, 0, Waking::Wake);
+        links.ready(LINK, 0);
         assert_eq!(woken(&count), 2);
     }
 
@@ -191,7 +209,7 @@ mod tests {
     fn a_link_whose_owner_is_awake_is_not_woken() {
         let (links, count) = attached();
 
-        links.ready(LINK, 5, Waking::OwnerIsAwake);
+        links.turn(LINK).unwrap().ready(5);
 
         assert_eq!(woken(&count), 0);
         assert_eq!(links.take_ready(LINK).collect::<Vec<_>>(), [5]);
@@ -206,7 +224,7 @@ mod tests {
         assert_eq!(links.detach(LINK).collect::<Vec<_>>(), [1, 4]);
 
         assert!(!links.touch(LINK, 1));
-        links.ready(LINK, 1, Waking::Wake);
+        links.ready(LINK, 1);
         assert_eq!(
             (
                 woken(&count),

@@ -8,8 +8,8 @@ use std::sync::{Arc, Weak};
 
 use heliogram_ports::clock::Clock;
 use heliogram_ports::{
-    Answer, AuthKeys, Backend, BoxFuture, Call, Edge, FromHost, Reply, RpcError, SessionPort,
-    ToHost, Wake,
+    Answer, AuthKeys, Backend, BoxFuture, Call, Edge, Frame, FromHost, Reply, RpcError,
+    SessionPort, ToHost, Wake,
 };
 use heliogram_proto::cx::{Mono, Now};
 use heliogram_proto::host::{CallId, Config, Effect, Host, Input, PreparedFrame};
@@ -19,7 +19,7 @@ use tokio::runtime::Handle;
 use tokio::task::AbortHandle;
 
 use crate::alarm::Alarm;
-use crate::links::{Links, SHARDS_MAX, Waking};
+use crate::links::{Links, SHARDS_MAX, Turn};
 use crate::pushes::Downwards;
 use crate::shard::{Outcome, Shard, Step};
 
@@ -108,24 +108,20 @@ impl SessionPort for LocalPort {
 
     fn submit(&self, inputs: &mut Vec<ToHost>) {
         let now = self.inner.clock.now();
+        let mut frames = Frames::new(&self.inner, now);
         for input in inputs.drain(..) {
             match input {
-                ToHost::Frame(frame) => {
-                    let (link, shard) = (frame.link, self.inner.shard_of(frame.key.identity()));
-                    if self.inner.links.touch(link, shard) {
-                        let prepared = PreparedFrame::new(frame);
-                        self.inner
-                            .run(shard, Step::Input(Input::Frame(prepared)), now, Some(link));
-                    }
-                }
+                ToHost::Frame(frame) => frames.add(frame),
                 ToHost::Detach { link } => {
+                    frames.end_turn();
                     for shard in self.inner.links.detach(link) {
-                        self.inner
-                            .run(shard, Step::Input(Input::Detach { link }), now, Some(link));
+                        let step = Step::Input(Input::Detach { link });
+                        self.inner.run(shard, step, now, None);
                     }
                 }
             }
         }
+        frames.end_turn();
     }
 
     fn drain(&self, link: LinkId, out: &mut Vec<FromHost>) {
@@ -147,33 +143,43 @@ impl SessionPort for LocalPort {
 
 impl Inner {
     /// Runs a step and everything that follows from it at once.
-    ///
-    /// `turn_of` is the link whose own task runs this: it drains afterwards, and need not be woken.
     pub(crate) fn run(
         self: &Arc<Self>,
         shard: usize,
         step: Step,
         now: Now,
-        turn_of: Option<LinkId>,
+        turn_of: Option<&Turn>,
     ) {
-        let Scratch {
-            mut steps,
-            mut outcome,
-        } = Scratch::borrow();
-        steps.push_back(step);
-        while let Some(step) = steps.pop_front() {
-            if let Some(host) = self.shards.get(shard) {
-                host.handle(step, now, &mut outcome, self.settle(shard));
-            }
+        let mut scratch = Scratch::borrow();
+        scratch.steps.push_back(step);
+        self.run_all(shard, &mut scratch, now, turn_of);
+        scratch.give_back();
+    }
+
+    /// Runs all steps and everything that follows from them at once; none is left.
+    ///
+    /// `turn_of` is the link whose own task runs this: it drains afterwards, and need not be woken.
+    fn run_all(
+        self: &Arc<Self>,
+        shard: usize,
+        Scratch { steps, outcome }: &mut Scratch,
+        now: Now,
+        turn_of: Option<&Turn>,
+    ) {
+        let Some(host) = self.shards.get(shard) else {
+            return steps.clear();
+        };
+        while !steps.is_empty() {
+            host.handle(steps, now, outcome, self.settle(shard));
             for task in outcome.cancelled.drain(..) {
                 task.abort();
             }
             for effect in outcome.effects.drain(..) {
                 match effect {
-                    Effect::Ready { link } if turn_of == Some(link) => {
-                        self.links.ready(link, shard, Waking::OwnerIsAwake);
-                    }
-                    Effect::Ready { link } => self.links.ready(link, shard, Waking::Wake),
+                    Effect::Ready { link } => match turn_of.filter(|turn| turn.is_of(link)) {
+                        Some(turn) => turn.ready(shard),
+                        None => self.links.ready(link, shard),
+                    },
                     Effect::Fanout { links } => self.fan_out(shard, links),
                     Effect::FindUser { identity } => self.find_user(shard, identity, now),
                     Effect::Call { id, call } => {
@@ -192,7 +198,6 @@ impl Inner {
                 }
             }
         }
-        Scratch { steps, outcome }.give_back();
     }
 
     /// Asks the backend; returns an answer that is there at once.
@@ -243,6 +248,69 @@ impl Inner {
         // The id is the tail of a hash already.
         let count = u64::try_from(self.shards.len()).unwrap_or(1);
         usize::try_from(identity.0.0.cast_unsigned() % count).unwrap_or(0)
+    }
+}
+
+/// The frames of a turn, handed to each shard together: one visit to the shard's lock for many of them.
+struct Frames<'a> {
+    inner: &'a Arc<Inner>,
+    now: Now,
+    turn: Option<Turn>,
+    shard: usize,
+    scratch: Scratch,
+}
+
+impl<'a> Frames<'a> {
+    fn new(inner: &'a Arc<Inner>, now: Now) -> Self {
+        Self {
+            inner,
+            now,
+            turn: None,
+            shard: 0,
+            scratch: Scratch::borrow(),
+        }
+    }
+
+    /// Adds a frame. One of a link that is not attached is dropped.
+    fn add(&mut self, frame: Frame) {
+        if !self.turn.as_ref().is_some_and(|it| it.is_of(frame.link)) {
+            self.end_turn();
+            self.turn = self.inner.links.turn(frame.link);
+        }
+        let shard = self.inner.shard_of(frame.key.identity());
+        if shard != self.shard {
+            self.run();
+            self.shard = shard;
+        }
+        let Some(turn) = &self.turn else {
+            return;
+        };
+        if self.scratch.steps.is_empty() {
+            turn.touch(shard);
+        }
+        let frame = Input::Frame(PreparedFrame::new(frame));
+        self.scratch.steps.push_back(Step::Input(frame));
+    }
+
+    /// Runs what was added; what comes next may be of another link.
+    fn end_turn(&mut self) {
+        self.run();
+        self.turn = None;
+    }
+
+    fn run(&mut self) {
+        let (scratch, turn) = (&mut self.scratch, self.turn.as_ref());
+        self.inner.run_all(self.shard, scratch, self.now, turn);
+    }
+}
+
+impl Drop for Frames<'_> {
+    fn drop(&mut self) {
+        let scratch = std::mem::take(&mut self.scratch);
+        // What a panic has left is nobody's.
+        if scratch.steps.is_empty() && scratch.outcome.effects.is_empty() {
+            scratch.give_back();
+        }
     }
 }
 

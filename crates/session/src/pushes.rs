@@ -1,5 +1,6 @@
 //! Updates downwards: from the backend to the shards whose sessions they reach.
 
+use std::collections::VecDeque;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Weak};
 
@@ -60,8 +61,8 @@ impl Inner {
             return;
         };
         let mut outcome = Outcome::default();
-        let step = Step::Input(Input::Push(push));
-        host.handle(step, now, &mut outcome, self.settle(shard));
+        let mut steps = VecDeque::from([Step::Input(Input::Push(push))]);
+        host.handle(&mut steps, now, &mut outcome, self.settle(shard));
         for effect in outcome.effects {
             match effect {
                 Effect::Fanout { links } => reached.extend(self.news(shard, links)),

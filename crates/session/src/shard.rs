@@ -1,6 +1,6 @@
 //! One shard: a host of sessions and the calls that run for it, behind one lock.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 
 use heliogram_ports::{FromHost, Reply, random};
 use heliogram_proto::cx::{Cx, Mono, Now};
@@ -38,10 +38,11 @@ impl Shard {
         }
     }
 
-    /// Hands an input to the host. An answer to a call that was cancelled meanwhile is dropped.
+    /// Takes the first steps, some dozens at most so that others get the lock, and hands their inputs to the host. An
+    /// answer to a call that was cancelled meanwhile is dropped.
     pub(crate) fn handle(
         &self,
-        input: Step,
+        steps: &mut VecDeque<Step>,
         now: Now,
         out: &mut Outcome,
         settle: impl FnOnce(Option<Mono>),
@@ -53,15 +54,16 @@ impl Shard {
             rng: &mut random::lend(),
             out: &mut out.effects,
         };
-        match input {
-            Step::Input(input) => state.host.handle(input, &mut cx),
-            Step::Answer { call, answer } => {
-                if state.calls.remove(&call).is_none() {
-                    return;
+        for step in steps.drain(..steps.len().min(STEPS_MAX)) {
+            match step {
+                Step::Input(input) => state.host.handle(input, &mut cx),
+                Step::Answer { call, answer } => {
+                    if state.calls.remove(&call).is_some() {
+                        state.host.handle(Input::Answer { call, answer }, &mut cx);
+                    }
                 }
-                state.host.handle(Input::Answer { call, answer }, &mut cx);
+                Step::Deadline => state.host.handle_deadline(&mut cx),
             }
-            Step::Deadline => state.host.handle_deadline(&mut cx),
         }
         for effect in out.effects.iter().skip(before) {
             match effect {
@@ -155,3 +157,6 @@ pub(crate) struct Outcome {
     /// Tasks whose answer nobody waits for any more.
     pub(crate) cancelled: Vec<AbortHandle>,
 }
+
+/// Steps of one visit to the lock.
+const STEPS_MAX: usize = 64;

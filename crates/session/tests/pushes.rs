@@ -14,6 +14,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use bytes::Bytes;
 use heliogram_crypto::SecretBytes;
+use heliogram_ports::memory::MemoryKeys;
 use heliogram_ports::{
     Answer, Backend, Call, Edge, FirstSalt, Frame, FromHost, KeyFacts, KeyKind, LoggedIn, Push,
     PushRefused, Pushes, Reply, SessionPort, Target, ToHost, Wake,
@@ -160,7 +161,13 @@ impl World {
         let config = Config::new(TERM, SecretBytes::new([1; 32]));
         let held = Arc::<Directory>::clone(&backend);
         Self {
-            port: LocalPort::new(&config, 4, held, Handle::current()),
+            port: LocalPort::new(
+                &config,
+                4,
+                Arc::new(MemoryKeys::new()),
+                held,
+                Handle::current(),
+            ),
             backend,
             wake: Arc::default(),
         }
