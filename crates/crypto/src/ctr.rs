@@ -31,7 +31,7 @@ impl Aes256Ctr {
         Self::new_on(Cpu::current(), key, iv)
     }
 
-    fn new_on(cpu: Cpu, key: &[u8; 32], iv: &[u8; 16]) -> Self {
+    pub(crate) fn new_on(cpu: Cpu, key: &[u8; 32], iv: &[u8; 16]) -> Self {
         Self {
             cipher: match cpu.aes() {
                 Some(aes) => Cipher::Vector(aes, aes.schedule(key)),
