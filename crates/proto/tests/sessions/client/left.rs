@@ -112,6 +112,25 @@ fn who_renews_the_session_makes_all_calls_anew() {
     assert_eq!(alone.calls().len(), 2);
 }
 
+#[test]
+fn questions_about_a_session_end_with_it_and_those_about_the_key_go_on() {
+    let mut alone = Alone::new();
+    let (call, _) = alone.sent_call();
+    alone.client.cancel(call);
+    alone.client.ping(1, None);
+    alone.client.ask_for_salts(3);
+    alone.client.destroy_session(SessionId(7));
+    alone.drain();
+    let (_, bad) = alone.sent_call();
+    alone.hear_refusal(bad.msg_id, 17);
+    let mut kinds: Vec<_> = alone.drain().iter().map(super::alone::Said::id).collect();
+    kinds.sort_unstable();
+    let method = u32::from_le_bytes(METHOD);
+    let mut expected = [tl::GetFutureSalts::ID, tl::DestroySession::ID, method];
+    expected.sort_unstable();
+    assert_eq!(kinds, expected);
+}
+
 fn hear_result_in(alone: &mut Alone, session: SessionId, to: MsgId) -> Result<(), Unacceptable> {
     let id = alone.server_id(1);
     let body = tl::RpcResult {
