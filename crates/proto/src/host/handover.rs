@@ -11,6 +11,7 @@
 //! [`Session::absorb`]: crate::session::Session
 
 use crate::cx::{Cx, Mono};
+use crate::host::http::Http;
 use crate::host::identity::Owned;
 use crate::host::timers::Timer;
 use crate::host::{CallId, Effect, Host, binding};
@@ -27,6 +28,8 @@ pub struct Handover {
     owned: Option<Box<Owned>>,
     /// When links are to be closed unless their clients ask again.
     disconnects: Vec<(LinkId, Mono)>,
+    /// The links that speak HTTP.
+    http: Vec<(LinkId, Http)>,
 }
 
 impl Handover {
@@ -63,7 +66,7 @@ impl Host {
         if let Some(owned) = &owned {
             self.users.remove(identity, owned.user.id());
         }
-        let mut disconnects = Vec::new();
+        let (mut disconnects, mut http) = (Vec::new(), Vec::new());
         for entry in owned.iter_mut().flat_map(|it| it.sessions_mut()) {
             let session_id = entry.session.id();
             let timer = Timer::Session(identity, session_id);
@@ -76,6 +79,9 @@ impl Host {
                     continue;
                 };
                 state.sessions.retain(|&it| it != (identity, session_id));
+                if let Some(requests) = &mut state.http {
+                    http.push((link, requests.hand_over((identity, session_id))));
+                }
                 if state.sessions.is_empty()
                     && let Some(at) = state.take_disconnect()
                 {
@@ -93,6 +99,7 @@ impl Host {
             call,
             owned,
             disconnects,
+            http,
         })));
     }
 
@@ -103,6 +110,7 @@ impl Host {
             call,
             owned,
             disconnects,
+            http,
         } = handover;
         let identity = key.identity();
         let sessions = owned.map_or_else(Vec::new, |owned| self.unite(&key, *owned, cx));
@@ -110,6 +118,12 @@ impl Host {
             if let Some(state) = self.links.get_mut(&link) {
                 state.set_disconnect(at);
                 self.timers.arm_by(Timer::Link(link), &mut state.armed, at);
+            }
+        }
+        for (link, requests) in http {
+            if let Some(state) = self.links.get_mut(&link) {
+                let known = state.http.as_deref();
+                state.http = Some(Box::new(requests.unite(known, identity)));
             }
         }
         cx.out.push(Effect::TakenOver { key });

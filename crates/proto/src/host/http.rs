@@ -17,7 +17,7 @@ use crate::port::FromHost;
 use crate::session::on_http_wait::Hold;
 
 /// What a host keeps of a connection that speaks HTTP.
-#[derive(Debug)]
+#[derive(Clone, Copy, Debug)]
 pub(super) struct Http {
     /// Requests without a response.
     open: u32,
@@ -47,6 +47,29 @@ impl Http {
         self.hold = Hold::default();
         self.asked_at = now;
         self.waiting = None;
+    }
+
+    /// Returns what goes with a session to another host: its request, if the last was its.
+    pub(super) fn hand_over(&mut self, session: (Identity, SessionId)) -> Self {
+        let handed = *self;
+        if self.session == session {
+            self.open = 0;
+            return handed;
+        }
+        Self { open: 0, ..handed }
+    }
+
+    /// Unites what came with a session, now of `identity`, with what is known of its link.
+    pub(super) fn unite(mut self, known: Option<&Self>, identity: Identity) -> Self {
+        self.session.0 = identity;
+        match known {
+            Some(known) if self.is_asked() => {
+                self.open = self.open.saturating_add(known.open);
+                self
+            }
+            Some(known) => *known,
+            None => self,
+        }
     }
 
     /// Says for how long the response is held.

@@ -2,16 +2,19 @@
 
 use std::time::Duration;
 
+use bytes::Bytes;
 use heliogram_crypto::AuthKey;
 use heliogram_proto::exchange::binding::{self, Claim, Error, Subject};
-use heliogram_proto::host::{CallId, Effect, Handover, Input};
+use heliogram_proto::host::{CallId, Effect, Handover, Input, PreparedPush};
 use heliogram_proto::ids::{Identity, LinkId, MsgId, Salt, SessionId};
 use heliogram_proto::limits::{LINKS_PER_SESSION_MAX, PARKED_BYTES_MAX, PARKED_FRAMES_MAX};
-use heliogram_proto::port::{Frame, KeyFacts, KeyKind, KeyRecord};
+use heliogram_proto::port::{Frame, KeyFacts, KeyKind, KeyRecord, Push, Target};
 use heliogram_tl::Deserialize;
 use heliogram_tl::mtproto as tl;
 
-use crate::support::{LINK, METHOD, SESSION, START_S, Sent, World, container, key, ping, refusal};
+use crate::support::{
+    LINK, METHOD, SESSION, START_S, Sent, UPDATE, World, container, key, ping, refusal,
+};
 
 #[test]
 fn a_call_after_a_binding_is_the_permanent_keys_whatever_the_gateway_knows() {
@@ -384,6 +387,35 @@ fn a_link_that_is_to_be_closed_in_time_still_is_and_one_that_has_pinged_again_is
 }
 
 #[test]
+fn a_binding_over_http_gets_one_response_and_nothing_follows_without_a_request() {
+    let (mut from, mut to) = (Client::new(), Client::new());
+    from.is_http = true;
+    from.call();
+    from.received();
+    from.bind_unanswered();
+    from.record();
+    let handover = from.take_handover();
+    to.input(Input::TakeOver(handover));
+    assert_eq!((to.results(), to.outers), (vec![true], 1));
+
+    let push = Push {
+        targets: vec![Target::Key(Identity(to.perm.id))],
+        except: None,
+        body: Bytes::copy_from_slice(&UPDATE.to_le_bytes()),
+    };
+    to.input(Input::Push(PreparedPush::new(push).unwrap()));
+    to.pass_s(60);
+    assert_eq!((to.results(), to.outers), (vec![], 1));
+    (to.is_http, to.facts) = (true, to.perm);
+    to.last_client_id = from.last_client_id;
+    to.next_seqno = from.next_seqno;
+    to.call();
+    let sent = to.received();
+    assert!(sent.iter().any(|it| it.id() == UPDATE));
+    assert_eq!(to.outers, 2);
+}
+
+#[test]
 fn a_session_that_comes_with_too_many_links_gives_up_the_oldest() {
     let mut world = Client::new();
     world.facts = world.perm;
@@ -444,6 +476,7 @@ struct Client {
     perm: KeyFacts,
     temp: KeyFacts,
     link: LinkId,
+    is_http: bool,
 }
 
 impl std::ops::Deref for Client {
@@ -476,6 +509,7 @@ impl Client {
             perm,
             temp,
             link: LINK,
+            is_http: false,
         }
     }
 
@@ -494,8 +528,12 @@ impl Client {
     fn send_as(&mut self, msg_id: MsgId, body: Vec<u8>) {
         let seqno = self.seqno(true);
         let frame = self.frame(msg_id, seqno, body);
-        let link = self.link;
-        self.submit(Frame { link, ..frame });
+        let (link, is_http) = (self.link, self.is_http);
+        self.submit(Frame {
+            link,
+            is_http,
+            ..frame
+        });
     }
 
     /// Makes a request to bind the temporary key to `perm`, and the message to send it in.
