@@ -55,9 +55,11 @@ impl Acks {
             || self.deadline::<S>().is_some_and(|at| at <= now)
     }
 
-    /// Tells whether a message waits to be acknowledged.
-    pub(crate) fn contains(&self, id: MsgId) -> bool {
-        self.waiting.contains(&id)
+    /// Returns the messages that wait to be acknowledged, in order.
+    pub(crate) fn sorted(&self) -> Vec<MsgId> {
+        let mut waiting = self.waiting.clone();
+        waiting.sort_unstable();
+        waiting
     }
 
     /// Returns how many the next `msgs_ack` holds.

@@ -81,7 +81,7 @@ pub(crate) fn read<S: Side>(msg_id: MsgId, seqno: SeqNo, body: Bytes) -> Content
     let mut budget = UNPACKED_BYTES_MAX;
     let contents = match peek_id(&body) {
         Some(CONTAINER) => container::<S>(msg_id, seqno, &body, &mut budget),
-        Some(COPY) => copy::<S>(msg_id, &body, &mut budget),
+        Some(COPY) => copy::<S>(msg_id, seqno, &body, &mut budget),
         _ => {
             let frame_bytes = body.len();
             object::<S>(body, frame_bytes, &mut budget).map(Contents::One)
@@ -116,11 +116,14 @@ fn container<S: Side>(
 }
 
 /// Reads a `msg_copy`: a container of one, in all but name.
-fn copy<S: Side>(outer: MsgId, body: &Bytes, budget: &mut usize) -> Option<Contents> {
+fn copy<S: Side>(outer: MsgId, seqno: SeqNo, body: &Bytes, budget: &mut usize) -> Option<Contents> {
     let mut reader = Reader::new(body);
     reader.expect_id(COPY).ok()?;
     let item = item::<S>(outer, body, &mut reader, budget)?;
     reader.finish().ok()?;
+    if item.seqno > seqno {
+        return None;
+    }
     Some(Contents::Container(vec![item]))
 }
 

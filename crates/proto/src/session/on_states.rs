@@ -8,15 +8,33 @@ use crate::ids::MsgId;
 use crate::session::inbox::Known;
 use crate::session::{Malformed, Received, Role, Session};
 
+/// What is looked up for each of the identifiers that a peer asks about: both in order, because it may ask about
+/// thousands.
+#[derive(Debug)]
+pub(super) struct Standing {
+    /// The calls whose answers are kept.
+    answered: Vec<MsgId>,
+    /// The messages whose acknowledgements wait.
+    unacked: Vec<MsgId>,
+}
+
 impl<S: Role> Session<S> {
+    /// What [`Self::state_of`] looks up.
+    pub(super) fn standing(&self) -> Standing {
+        Standing {
+            answered: self.outbox.answered(),
+            unacked: self.acks.sorted(),
+        }
+    }
+
     pub(super) fn on_msgs_state_req(&mut self, message: &tl::MsgsStateReq<'_>, it: Received) {
         self.answer_with_states(message.msg_ids.iter(), it);
     }
 
     /// Answers with one byte for each identifier, in order.
     pub(super) fn answer_with_states(&mut self, ids: impl Iterator<Item = i64>, it: Received) {
-        let answered = self.outbox.answered();
-        let info: Vec<u8> = ids.map(|id| self.state_of(MsgId(id), &answered)).collect();
+        let known = self.standing();
+        let info: Vec<u8> = ids.map(|id| self.state_of(MsgId(id), &known)).collect();
         self.answer(
             it,
             &tl::MsgsStateInfo {
@@ -49,19 +67,19 @@ impl<S: Role> Session<S> {
         Ok(())
     }
 
-    /// `answered`: the calls whose answers are kept, in order.
-    pub(super) fn state_of(&self, id: MsgId, answered: &[MsgId]) -> u8 {
+    pub(super) fn state_of(&self, id: MsgId, known: &Standing) -> u8 {
         match self.inbox.known(id) {
             Known::Received(seqno) => {
                 if let Some(runs) = S::state_of_call(&self.state, id) {
                     return RECEIVED | runs;
                 }
-                let acked = match (seqno.is_content_related(), self.acks.contains(id)) {
+                let is_unacked = known.unacked.binary_search(&id).is_ok();
+                let acked = match (seqno.is_content_related(), is_unacked) {
                     (false, _) => NEEDS_NO_ACK,
                     (true, false) => ACKED,
                     (true, true) => 0,
                 };
-                let is_answered = answered.binary_search(&id).is_ok();
+                let is_answered = known.answered.binary_search(&id).is_ok();
                 let answered = if is_answered {
                     RUNS_OR_DONE | ANSWERED
                 } else {

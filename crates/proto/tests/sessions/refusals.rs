@@ -324,6 +324,46 @@ fn an_inner_seqno_above_the_containers_is_refused() {
 }
 
 #[test]
+fn an_empty_container_is_accepted_and_answered_by_nothing() {
+    let mut world = World::new();
+    world.send_bytes(false, ping(1));
+    world.received();
+    let (id, seqno) = (world.client_id(), world.seqno(false));
+    let mut frame = world.frame(id, seqno, container(&[]));
+    frame.quick_ack = Some(7);
+    world.submit(frame);
+    assert_eq!((world.received(), world.quick_acks), (vec![], vec![7]));
+}
+
+#[test]
+fn a_copy_of_a_message_is_that_message_and_runs_once() {
+    let mut world = World::new();
+    let first = world.client_id();
+    world.next_seqno = 2;
+    world.send_bytes(false, copy(first, SeqNo(1), &METHOD));
+    assert_eq!(world.calls[0].1.msg_id, first);
+    world.send_bytes(false, copy(first, SeqNo(1), &METHOD));
+    world.submit(world.frame(first, SeqNo(1), METHOD.to_vec()));
+    assert_eq!(world.calls.len(), 1);
+}
+
+#[test]
+fn a_copy_keeps_to_the_rules_of_containers() {
+    let mut world = World::new();
+    let inner = world.client_id();
+    let odd = world.send_bytes(true, copy(inner, SeqNo(0), &ping(1)));
+    assert_eq!(refusal(&world.answers()), (odd, 34));
+    let nested = copy(inner, SeqNo(0), &container(&[]));
+    let later = copy(MsgId(i64::MAX), SeqNo(0), &ping(1));
+    let higher = copy(inner, SeqNo(9), &METHOD);
+    for (body, code) in [(nested, 64), (later, 64), (higher, 64)] {
+        let id = world.send_bytes(false, body);
+        assert_eq!(refusal(&world.answers()), (id, code));
+    }
+    assert!(world.calls.is_empty());
+}
+
+#[test]
 fn a_refusal_goes_to_the_link_that_brought_the_message_and_makes_no_session() {
     let mut world = World::new();
     let mut frame = world.frame(client_id_at(START_S - 400), SeqNo(0), ping(1));
@@ -441,6 +481,15 @@ fn code_of(id: MsgId) -> Option<i32> {
     } else {
         Some(refusal(&sent).1)
     }
+}
+
+fn copy(msg_id: MsgId, seqno: SeqNo, body: &[u8]) -> Vec<u8> {
+    let orig_message = tl::Message {
+        msg_id: msg_id.0,
+        seqno: seqno.0,
+        body,
+    };
+    tl::MsgCopy { orig_message }.to_bytes()
 }
 
 /// Writes a container without any limit.

@@ -59,7 +59,8 @@ impl Session<Client> {
     /// more.
     pub fn tell_states(&mut self, count: usize) {
         let ids = self.inbox.last(count.min(MSG_IDS_MAX));
-        let info: Vec<u8> = ids.iter().map(|&id| self.state_of(id, &[])).collect();
+        let known = self.standing();
+        let info: Vec<u8> = ids.iter().map(|&id| self.state_of(id, &known)).collect();
         let msg_ids: Vec<i64> = ids.iter().map(|id| id.0).collect();
         self.push_service(&tl::MsgsAllInfo {
             msg_ids: msg_ids.as_slice().into(),
