@@ -129,6 +129,7 @@ impl World {
             seqno: SeqNo(1),
             body: Bytes::copy_from_slice(&CALL.to_le_bytes()),
             quick_ack: None,
+            is_http: false,
         };
         self.input(Input::Frame(PreparedFrame::new(frame)));
     }
