@@ -35,7 +35,7 @@ mod tests {
     fn the_length_of_a_field_stands_before_it() {
         let mut out = vec![9];
         sized::<3>(&mut out, |out| {
-            sized::<1>(out, |out| out.extend_from_slice(&[7; 5]))
+            sized::<1>(out, |out| out.extend_from_slice(&[7; 5]));
         });
         assert_eq!(out, [9, 0, 0, 6, 5, 7, 7, 7, 7, 7]);
     }
