@@ -181,3 +181,58 @@ impl Links {
 
 /// Links are numbered in order, so neighbours lie in different shards.
 const SHARDS: u64 = 16;
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::AtomicUsize;
+    use std::task::Wake as TaskWake;
+
+    use super::*;
+
+    #[derive(Default)]
+    struct Count(AtomicUsize);
+
+    impl TaskWake for Count {
+        fn wake(self: Arc<Self>) {
+            self.0.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    #[test]
+    fn only_a_connection_that_sleeps_and_takes_more_is_drained_by_others() {
+        let (handle, waker) = (Arc::new(Handle::default()), Waker::noop());
+        assert!(handle.claim().is_none(), "in a turn");
+
+        assert!(handle.sleep(waker, false));
+        assert!(handle.claim().is_none(), "its reader is slow");
+
+        assert!(handle.sleep(waker, true));
+        let claim = handle.claim();
+        assert!(claim.is_some() && handle.claim().is_none(), "one at a time");
+        assert!(!handle.take_to_drain(&mut Vec::new()));
+
+        drop(claim);
+        assert!(handle.claim().is_none(), "it has mail");
+        assert!(handle.take_to_drain(&mut Vec::new()));
+    }
+
+    #[test]
+    fn the_end_of_a_claim_wakes_the_connection_however_it_ends() {
+        let handle = Arc::new(Handle::default());
+        let count = Arc::new(Count::default());
+        assert!(handle.sleep(&Waker::from(Arc::clone(&count)), true));
+
+        let claim_and_panic = || {
+            let _claim = handle.claim();
+            std::panic::resume_unwind(Box::new("as the test wants it"));
+        };
+        let panicking = std::panic::catch_unwind(std::panic::AssertUnwindSafe(claim_and_panic));
+
+        assert!(panicking.is_err());
+        assert_eq!(count.0.load(Ordering::Relaxed), 1);
+        assert!(
+            handle.take(&mut Vec::new()),
+            "there may be something to drain"
+        );
+    }
+}

@@ -1,6 +1,6 @@
 //! Fan-out: what one push has brought to many links arrives, each under its own key and in the order of its ids.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 use std::future::pending;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, Weak};
@@ -73,6 +73,22 @@ async fn ids_rise_by_one_on_every_link_while_pushes_and_turns_race() {
     pushing.await.unwrap();
 }
 
+#[tokio::test]
+async fn links_are_sealed_together_from_8_on_and_64_at_a_time() {
+    for (links, tasks) in [(7, 7), (8, 1), (64, 1), (65, 2)] {
+        let (host, address, keys) = start(links).await;
+        let mut clients = connect(address, &keys).await;
+        host.drained_by.lock().unwrap().clear();
+
+        host.push_to_all();
+        for (client, key) in clients.iter_mut().zip(&keys) {
+            client.message(key).await;
+        }
+
+        assert_eq!(host.drained_by.lock().unwrap().len(), tasks, "{links}");
+    }
+}
+
 /// Starts a gateway in front of a host that numbers what it says, and a store with so many keys.
 async fn start(keys: u8) -> (Arc<Numbering>, SocketAddr, Vec<AuthKey>) {
     let store = MemoryKeys::new();
@@ -128,6 +144,8 @@ fn number(body: &[u8]) -> i64 {
 struct Numbering {
     links: Mutex<BTreeMap<LinkId, State>>,
     edge: Mutex<Option<Weak<dyn Edge>>>,
+    /// The tasks that have drained anything.
+    drained_by: Mutex<HashSet<tokio::task::Id>>,
 }
 
 struct State {
@@ -194,6 +212,9 @@ impl SessionPort for Numbering {
         let Some(key) = state.key else {
             return;
         };
+        if state.waiting > 0 {
+            self.drained_by.lock().unwrap().insert(tokio::task::id());
+        }
         for _ in 0..std::mem::take(&mut state.waiting) {
             state.last += 1;
             out.push(FromHost::Seal {
