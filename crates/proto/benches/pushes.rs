@@ -130,7 +130,6 @@ impl World {
             body: Bytes::copy_from_slice(&CALL.to_le_bytes()),
             quick_ack: None,
             is_http: false,
-            is_http: false,
         };
         self.input(Input::Frame(PreparedFrame::new(frame)));
     }
