@@ -20,7 +20,7 @@ use crate::process;
 /// When the target fails, which is what one hopes not to see, or can't be built.
 pub(crate) fn run(target: &str, seconds: &str, grows: bool) -> Result<()> {
     let seconds: u32 = seconds.parse().context("seconds are a whole number")?;
-    let folder = Metadata::load()?.target_dir.join("fuzz");
+    let folder = folder()?;
     let program = build(target, &folder)?;
     let archive = process::root()
         .join("fuzz/corpora")
@@ -55,8 +55,9 @@ pub(crate) fn run(target: &str, seconds: &str, grows: bool) -> Result<()> {
 ///
 /// # Errors
 ///
-/// When it did not.
+/// When it did not, or could not be built.
 pub(crate) fn alarm() -> Result<()> {
+    build("alarm", &folder()?)?;
     match run("alarm", "120", false) {
         Ok(()) => bail!("the target that must fail did not: fuzzing notices nothing"),
         Err(error) => {
@@ -64,6 +65,10 @@ pub(crate) fn alarm() -> Result<()> {
             Ok(())
         }
     }
+}
+
+fn folder() -> Result<PathBuf> {
+    Ok(Metadata::load()?.target_dir.join("fuzz"))
 }
 
 fn build(target: &str, folder: &Path) -> Result<PathBuf> {
