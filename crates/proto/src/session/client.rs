@@ -198,6 +198,11 @@ impl Session<Client> {
         self.state.salts.last_used()
     }
 
+    /// Goes on with the salt of another key: the first of a temporary one, from its exchange.
+    pub fn set_salt(&mut self, salt: Salt) {
+        self.state.salts.replace(salt);
+    }
+
     /// Returns the server's clock minus ours in nanoseconds, for keeping with the key.
     #[must_use]
     pub const fn clock_offset_ns(&self) -> i64 {

@@ -116,6 +116,15 @@ fn salts_are_taken_only_from_an_answer_to_a_question() {
 }
 
 #[test]
+fn the_salt_of_another_key_is_used_from_the_next_message_on() {
+    let mut alone = Alone::new();
+    assert_eq!(alone.sent_call().1.salt, Salt(1));
+    alone.client.set_salt(Salt(5));
+    assert_eq!(alone.sent_call().1.salt, Salt(5));
+    assert_eq!(alone.client.salt(), Salt(5));
+}
+
+#[test]
 fn after_a_refused_salt_more_are_asked_for_at_once_and_otherwise_after_a_minute() {
     let mut alone = Alone::new();
     let (_, call) = alone.sent_call();
