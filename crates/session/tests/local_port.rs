@@ -24,7 +24,9 @@ use heliogram_proto::host::Config;
 use heliogram_proto::ids::{AuthKeyId, LinkId, MsgId, Salt, SeqNo, SessionId, Term};
 use heliogram_session::LocalPort;
 use heliogram_tl::api::InitConnection;
-use heliogram_tl::mtproto::{DestroySession, MsgContainer, PingDelayDisconnect, Pong, RpcResult};
+use heliogram_tl::mtproto::{
+    DestroySession, HttpWait, MsgContainer, PingDelayDisconnect, Pong, RpcResult,
+};
 use heliogram_tl::{Deserialize, Serialize};
 use tokio::runtime::Handle;
 use tokio::sync::{Notify, oneshot};
@@ -53,6 +55,32 @@ async fn an_answer_that_comes_later_wakes_the_link() {
 
     assert_eq!(gateway.results(), [(call, reply_bytes(LATER))]);
     assert!(gateway.port.is_quiet());
+}
+
+#[tokio::test]
+async fn a_response_over_http_that_is_due_wakes_its_link() {
+    let mut gateway = Gateway::new(Scripted::now());
+    let port = gateway.port.clone();
+    let deadlines = tokio::spawn(async move { port.run().await });
+    gateway.is_http = true;
+    gateway.send(KEY, NOW);
+    assert_eq!(
+        gateway.drain().len(),
+        1,
+        "one response with the news and the result"
+    );
+
+    let hold = HttpWait {
+        max_delay: 0,
+        wait_after: 0,
+        max_wait: 20,
+    };
+    gateway.send_body(KEY, &hold.to_bytes(), false);
+    gateway.until_woken().await;
+
+    let response = gateway.drain();
+    assert_eq!((response.len(), bodies(&response).len()), (1, 0));
+    deadlines.abort();
 }
 
 #[tokio::test]
@@ -222,6 +250,7 @@ struct Gateway {
     session_id: SessionId,
     last_msg_id: i64,
     content_count: i32,
+    is_http: bool,
 }
 
 impl Gateway {
@@ -237,6 +266,7 @@ impl Gateway {
             session_id: SessionId(77),
             last_msg_id: 0,
             content_count: 0,
+            is_http: false,
         }
     }
 
@@ -279,7 +309,7 @@ impl Gateway {
             seqno,
             body: Bytes::copy_from_slice(body),
             quick_ack: None,
-            is_http: false,
+            is_http: self.is_http,
         };
         self.port.submit(&mut vec![ToHost::Frame(frame)]);
         self.last_msg_id
