@@ -52,6 +52,15 @@ impl Edge {
         }
     }
 
+    /// Takes note of a node that is to hear of a link's end; `false` if the link is gone.
+    pub(crate) fn touched(&mut self, link: LinkId, node: usize, partition: usize) -> bool {
+        let state = self.links.get_mut(&link);
+        state.is_some_and(|it| {
+            it.touched.insert((node, partition));
+            true
+        })
+    }
+
     /// Forgets everything, as a crash does.
     pub(crate) fn restart(&mut self) {
         self.boot += 1;
@@ -130,7 +139,7 @@ impl World {
         self.arm_link(edge, id);
     }
 
-    fn step_cache(&mut self, edge: usize, input: keys::Input) {
+    pub(crate) fn step_cache(&mut self, edge: usize, input: keys::Input) {
         let (now, mut effects) = (self.edge_now(), Vec::new());
         let mut cx = Cx {
             now,

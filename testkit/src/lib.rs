@@ -28,6 +28,7 @@ mod dice;
 mod edge;
 mod faults;
 mod hostile;
+mod keys;
 mod messages;
 mod mutation;
 mod net;

@@ -1,10 +1,11 @@
-//! Runs simulations one after the other until the time is up, and says what they covered.
+//! Runs simulations until the time is up, one on each core, and says what they covered.
 
 use std::process::ExitCode;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, bail};
-use heliogram_testkit::{Coverage, run, run_traced};
+use heliogram_testkit::{Coverage, Failure, Report, run, run_traced};
 
 fn main() -> ExitCode {
     let words: Vec<String> = std::env::args().skip(1).collect();
@@ -63,44 +64,98 @@ fn duration(text: &str) -> Result<Duration> {
 
 fn simulate(options: &Options) -> Result<()> {
     let start = Instant::now();
-    let (mut total, mut runs, mut calls, mut doubles) = (Coverage::default(), 0_u64, 0, 0);
-    let seeds = options
-        .seed
-        .map_or(0..u64::MAX, |seed| seed..seed.saturating_add(1));
-    for seed in seeds {
-        let report = if options.is_traced {
-            run_traced(seed)
-        } else {
-            run(seed, None)
-        };
-        runs += 1;
-        calls += report.calls;
-        doubles += report.doubles;
-        total.add(&report.coverage);
-        if options.seed.is_some() {
-            println!(
-                "seed {seed}: digest {:016x}, {:?} of virtual time",
-                report.digest, report.lasted
-            );
-        }
-        if let Some(failure) = report.failure {
-            println!("{total}");
-            bail!(
-                "seed {seed} broke a promise after {:?} of virtual time: {}\n  {}\nagain: cargo xtask sim --seed {seed}",
-                report.lasted,
-                failure.rule,
-                failure.detail
-            );
-        }
-        if start.elapsed() > options.budget {
-            break;
-        }
-    }
-    println!("{total}");
+    let total = match options.seed {
+        Some(seed) => Total::of(one(seed, options)),
+        None => many(start, options.budget),
+    };
+    println!("{}", total.coverage);
     println!(
-        "{runs} runs, {calls} calls, {doubles} ran again after a crash, {} messages delivered, {:.1} s",
-        total.deliveries(),
+        "{} runs, {} calls, {} ran again after a crash, {} messages delivered, {:.1} s",
+        total.runs,
+        total.calls,
+        total.doubles,
+        total.coverage.deliveries(),
         start.elapsed().as_secs_f64()
     );
-    Ok(())
+    let Some((seed, lasted, failure)) = total.failure else {
+        return Ok(());
+    };
+    bail!(
+        "seed {seed} broke a promise after {lasted:?} of virtual time: {}\n  {}\nagain: cargo xtask sim --seed {seed}",
+        failure.rule,
+        failure.detail
+    )
+}
+
+fn one(seed: u64, options: &Options) -> Report {
+    let report = if options.is_traced {
+        run_traced(seed)
+    } else {
+        run(seed, None)
+    };
+    let (digest, lasted) = (report.digest, report.lasted);
+    println!("seed {seed}: digest {digest:016x}, {lasted:?} of virtual time");
+    report
+}
+
+/// Runs seed after seed on every core until the time is up or a promise is broken.
+fn many(start: Instant, budget: Duration) -> Total {
+    let (next, is_over) = (AtomicU64::new(0), AtomicBool::new(false));
+    let work = || {
+        let mut total = Total::default();
+        while !is_over.load(Ordering::Relaxed) && start.elapsed() < budget {
+            total.add(Total::of(run(next.fetch_add(1, Ordering::Relaxed), None)));
+            if total.failure.is_some() {
+                is_over.store(true, Ordering::Relaxed);
+            }
+        }
+        total
+    };
+    let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+    std::thread::scope(|scope| {
+        let workers: Vec<_> = (0..cores).map(|_| scope.spawn(work)).collect();
+        let mut total = Total::default();
+        for worker in workers {
+            match worker.join() {
+                Ok(done) => total.add(done),
+                Err(panic) => std::panic::resume_unwind(panic),
+            }
+        }
+        total
+    })
+}
+
+/// What came of all runs.
+#[derive(Default)]
+struct Total {
+    coverage: Coverage,
+    runs: u64,
+    calls: u64,
+    doubles: u64,
+    failure: Option<(u64, Duration, Failure)>,
+}
+
+impl Total {
+    fn of(report: Report) -> Self {
+        let (seed, lasted) = (report.seed, report.lasted);
+        Self {
+            coverage: report.coverage,
+            runs: 1,
+            calls: report.calls,
+            doubles: report.doubles,
+            failure: report.failure.map(|failure| (seed, lasted, failure)),
+        }
+    }
+
+    /// Adds what came of others; the failure of the lowest seed stays.
+    fn add(&mut self, other: Self) {
+        self.coverage.add(&other.coverage);
+        self.runs += other.runs;
+        self.calls += other.calls;
+        self.doubles += other.doubles;
+        self.failure = match (self.failure.take(), other.failure) {
+            (Some(mine), Some(theirs)) if theirs.0 < mine.0 => Some(theirs),
+            (mine, theirs) => mine.or(theirs),
+        };
+    }
 }

@@ -35,6 +35,11 @@ pub(crate) struct Part {
 }
 
 impl Part {
+    /// Takes note of a link whose end concerns it.
+    pub(crate) fn knows(&mut self, link: LinkId) {
+        self.links.insert(link);
+    }
+
     pub(crate) fn new(term: Term) -> Self {
         let config = Config::new(term, SecretBytes::new(SALT_SECRET));
         Self {
@@ -177,31 +182,35 @@ impl World {
                     }
                 }
                 // Its clients have permanent keys, and keep them.
-                Effect::Bind { .. }
-                | Effect::DropKeys { .. }
-                | Effect::DestroyKey { .. }
-                | Effect::HandOver(_)
-                | Effect::TakenOver { .. }
-                | Effect::Forward { .. } => {
-                    self.checks.fail("nobody asks for anything about keys", "");
-                }
                 Effect::FindUser { identity } => self.find_user(node, partition, identity),
                 Effect::Cancel { id } => {
                     self.coverage.fault("call cancelled");
                     self.backend.cancelled.insert(id);
+                }
+                about_keys @ (Effect::Bind { .. }
+                | Effect::DestroyKey { .. }
+                | Effect::DropKeys { .. }
+                | Effect::Forward { .. }
+                | Effect::HandOver(_)
+                | Effect::TakenOver { .. }) => {
+                    self.on_keys(Place { node, partition }, about_keys);
                 }
             }
         }
     }
 
     fn run_call(&mut self, place: Place, id: CallId, call: &Call) {
+        let Place { node, partition } = place;
+        let owner = self.ring.owners[partition];
+        if owner.node == node && owner.term() == call.term {
+            self.checks.tokens.executed_by_owner(call);
+        }
         self.checks.tokens.executed(call, self.now);
         if self.is_traced {
             let (term, msg_id) = (call.term, call.msg_id);
             eprintln!("{:?} {place:?} runs {msg_id:?} in {term:?}", self.now);
         }
         let (reply, delay) = self.backend.call(call, &mut self.dice);
-        let Place { node, partition } = place;
         let answer = Event::Answer {
             node,
             boot: self.nodes[node].boot,

@@ -21,6 +21,8 @@ pub(crate) struct Plan {
     pub(crate) fault_ms: Option<(u64, u64)>,
     /// Hosts crash, are taken over, paused, cut off.
     pub(crate) hosts_fail: bool,
+    /// Clients destroy their keys and begin anew.
+    pub(crate) keys_end: bool,
     /// Clocks of clients are wrong by up to so many seconds.
     pub(crate) skew_s: u64,
     /// Between two acts of the stranger on the wire, in milliseconds; `None`: there is none.
@@ -46,6 +48,7 @@ impl Plan {
             split_per_mille: dice.pick(&[0, 100, 600], 0),
             fault_ms: (kind > 0).then(|| dice.pick(&[(200, 4_000), (2_000, 30_000)], (1, 1))),
             hosts_fail: kind > 1,
+            keys_end: dice.chance(400),
             skew_s: if kind > 2 {
                 dice.pick(&[0, 20, 600], 0)
             } else {

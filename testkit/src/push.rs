@@ -44,7 +44,8 @@ impl World {
     fn push_to(&mut self, client: usize, target: Target) {
         self.pushes += 1;
         let number = self.pushes;
-        let bytes = if self.dice.chance(20) { 60_000 } else { 200 };
+        let bytes = self.dice.pick(&[100, 100, 100, 3_000, 3_000], 100);
+        let bytes = if self.dice.chance(10) { 60_000 } else { bytes };
         let filler = self.dice.index(bytes);
         let body = Bytes::from(Update::write(number, filler, &mut self.dice));
         let identity = self.clients[client].identity();

@@ -4,11 +4,13 @@ use std::collections::BTreeMap;
 
 use heliogram_proto::cx::Mono;
 use heliogram_proto::edge::keys::KeyOutcome;
-use heliogram_proto::host::CallId;
+use heliogram_proto::host::{CallId, Input};
 use heliogram_proto::ids::{AuthKeyId, Identity, LinkId};
 use heliogram_proto::port::{Frame, FromHost, Reply};
 
+use crate::keys::Question;
 use crate::net::{ConnId, End};
+use crate::node::Place;
 
 /// Something that happens.
 #[derive(Debug)]
@@ -17,6 +19,12 @@ pub(crate) enum Event {
     Act { client: usize },
     /// The stranger on the wire does something.
     Attack,
+    /// The store answers a host's question about keys.
+    Asked {
+        place: Place,
+        boot: u64,
+        question: Question,
+    },
     /// The backend answers a call.
     Answer {
         node: usize,
@@ -69,6 +77,12 @@ pub(crate) enum Event {
         node: usize,
         partition: usize,
         revision: u64,
+    },
+    /// A host is told something by another process.
+    ToOwner {
+        to: Identity,
+        input: Box<Input>,
+        tries: u32,
     },
     /// An item arrives on the stream from a node to an edge.
     ToEdge { stream: Stream, item: ToEdge },
@@ -155,7 +169,9 @@ impl Event {
             Self::Key { edge, .. } => (10, size(*edge)),
             Self::LinkTick { conn } => (11, conn.0),
             Self::NodeTick { node, .. } => (12, size(*node)),
+            Self::Asked { place, .. } => (19, size(place.node)),
             Self::Push => (17, 0),
+            Self::ToOwner { tries, .. } => (20, u64::from(*tries)),
             Self::RingNews { revision, .. } => (13, *revision),
             Self::TakeOver { revision, .. } => (14, *revision),
             Self::ToEdge { stream, .. } => (15, size(stream.node)),

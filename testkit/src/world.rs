@@ -124,7 +124,8 @@ impl World {
             }
         }
         for client in 0..self.plan.clients {
-            self.add_client();
+            let fresh = self.any_client();
+            self.clients.push(fresh);
             self.queue.push(Mono(0), Event::Dial { client });
             self.queue.push(Mono(0), Event::Act { client });
         }
@@ -136,7 +137,8 @@ impl World {
             .push(Mono(0) + Duration::from_secs(3), Event::Attack);
     }
 
-    fn add_client(&mut self) {
+    /// Makes a client with a key that is in the store.
+    pub(crate) fn any_client(&mut self) -> Client {
         let mut secret = [0; 256];
         self.entropy.fill_bytes(&mut secret);
         let key = AuthKey::new(secret);
@@ -164,8 +166,7 @@ impl World {
         let session = Session::new(id, salt, 0);
         let skew_ns = self.skew_ns(self.plan.skew_s * 1000);
         let transport = self.any_transport();
-        self.clients
-            .push(Client::new(key, session, skew_ns, transport));
+        Client::new(key, session, skew_ns, transport)
     }
 
     fn skew_ns(&mut self, most_ms: u64) -> i64 {
@@ -212,6 +213,11 @@ impl World {
                 id,
                 reply,
             } => self.on_answer(Place { node, partition }, boot, id, reply),
+            Event::Asked {
+                place,
+                boot,
+                question,
+            } => self.on_asked(place, boot, question),
             Event::Attack => self.attack(),
             Event::Bytes { conn, to } => self.on_bytes(conn, to),
             Event::ClientTick { client } => self.client_tick(client),
@@ -240,6 +246,7 @@ impl World {
                 revision,
             } => self.take_over(node, partition, revision),
             Event::ToEdge { stream, item } => self.at_edge(stream, item),
+            Event::ToOwner { to, input, tries } => self.tell_owner(to, *input, tries),
             Event::ToNode { stream, item } => self.at_node(stream, item),
             Event::User {
                 node,

@@ -10,7 +10,15 @@ use crate::process::{self, cargo};
 ///
 /// When a promise was broken; the simulator has printed which, and the seed.
 pub(crate) fn run(options: &[&str]) -> Result<()> {
-    let mut command = cargo(&["run", "--locked", "--package", "heliogram-testkit", "--"]);
+    let mut command = cargo(&[
+        "run",
+        "--locked",
+        "--profile",
+        "sim",
+        "--package",
+        "heliogram-testkit",
+        "--",
+    ]);
     command.args(options);
     process::run(command)
 }

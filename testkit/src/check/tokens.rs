@@ -17,6 +17,8 @@ pub(crate) struct Tokens {
     open: BTreeMap<u64, Token>,
     closed: BTreeMap<u64, Token>,
     executions: BTreeMap<Execution, Progress>,
+    /// Keys whose clients know that they are no more.
+    destroyed: BTreeSet<Identity>,
     /// Outer messages that have brought calls to their execution.
     packets: BTreeSet<(SessionId, MsgId)>,
     pub(crate) failures: Vec<Failure>,
@@ -69,6 +71,22 @@ impl Tokens {
         if !self.packets.insert(packet) {
             let detail = format!("{packet:?} brought by {who:?} at {now:?}");
             self.fail("d: a packet is executed once, by whatever host", detail);
+        }
+    }
+
+    /// Takes note that a client was told of the end of its key.
+    pub(crate) fn destroyed(&mut self, identity: Identity) {
+        self.destroyed.insert(identity);
+    }
+
+    /// Takes note that the backend runs a call for the owner of its key.
+    pub(crate) fn executed_by_owner(&mut self, call: &Call) {
+        if self.destroyed.contains(&call.identity) {
+            let detail = format!("{call:?}");
+            self.fail(
+                "g: the owner of a destroyed key refuses every frame",
+                detail,
+            );
         }
     }
 

@@ -40,7 +40,9 @@ impl World {
             78..82 => self.clients[client].session.http_wait(0, 0, 1_000),
             82..86 => self.destroy_session(client),
             86..92 => self.clients[client].session.want_again(2),
-            92..96 => self.send_copy(client),
+            92..94 => self.send_copy(client),
+            94..98 if self.plan.keys_end => self.clients[client].session.destroy_key(),
+            98 if !self.plan.is_calm() => self.step_client(client, Session::renew),
             _ => {}
         }
         self.flush_client(client);

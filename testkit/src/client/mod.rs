@@ -9,7 +9,7 @@ use heliogram_proto::cx::{Cx, Mono};
 use heliogram_proto::envelope::{self, Message};
 use heliogram_proto::ids::{Identity, SessionId, Term};
 use heliogram_proto::port::Target;
-use heliogram_proto::session::client::{Event as Told, Fate};
+use heliogram_proto::session::client::{Event as Told, Fate, KeyDestruction};
 use heliogram_proto::session::{Outgoing, Session};
 use heliogram_proto::side::Client as ClientSide;
 use heliogram_proto::transport::client::{Config, Incoming, Transport};
@@ -42,6 +42,8 @@ pub(crate) struct Client {
     /// Sessions that it has left.
     pub(crate) former: Vec<SessionId>,
     last_session: Option<SessionId>,
+    /// The session of the message that is handled.
+    hears_of: SessionId,
     /// Tokens of calls that want no updates.
     pub(crate) quiet: BTreeSet<u64>,
     next_ping: Mono,
@@ -70,6 +72,7 @@ impl Client {
         Self {
             key,
             last_session: Some(session.id()),
+            hears_of: session.id(),
             session,
             skew_ns,
             transport,
@@ -213,13 +216,14 @@ impl World {
 
     fn client_is_refused(&mut self, client: usize, code: i32) -> bool {
         let id = self.clients[client].key.id();
-        if code == -404 && self.store.records.contains_key(&id) {
-            self.checks.fail(
-                "f: -404 is said only of a key that is absent",
-                format!("client {client} {id:?}"),
-            );
-        }
         self.coverage.fault("transport error received");
+        if code == -404 && self.is_good(id) {
+            let detail = format!("client {client} {id:?}");
+            self.checks
+                .fail("f: -404 is said only of a key that is absent", detail);
+        } else if code == -404 {
+            self.take_new_key(client);
+        }
         false
     }
 
@@ -258,6 +262,7 @@ impl World {
             rng: &mut self.entropy,
             out: &mut events,
         };
+        state.hears_of = header.session_id;
         let handled = state.session.handle(opened.message, &mut cx);
         for event in events {
             self.client_is_told(client, event);
@@ -357,16 +362,46 @@ impl World {
             }
             Told::Update(body) => match Update::read(&body) {
                 Some(number) => {
-                    let session = state.session.id();
-                    self.checks.pushes.told(client, session, number);
+                    self.checks.pushes.told(client, state.hears_of, number);
                 }
                 None => {
                     self.coverage.fault("client is to ask for what it missed");
                     self.checks.pushes.asks(client);
                 }
             },
-            Told::KeyDestroyed { .. } | Told::Pong { .. } | Told::Refused { .. } => {}
+            Told::KeyDestroyed { outcome } => self.on_key_destroyed(client, outcome),
+            Told::Pong { .. } | Told::Refused { .. } => {}
         }
+    }
+
+    fn on_key_destroyed(&mut self, client: usize, outcome: KeyDestruction) {
+        self.coverage.fault(match outcome {
+            KeyDestruction::Destroyed => "key destroyed",
+            KeyDestruction::Failed => "key not destroyed",
+            KeyDestruction::Unknown => "key to destroy not found",
+        });
+        if outcome == KeyDestruction::Destroyed {
+            let identity = self.clients[client].identity();
+            self.checks.tokens.destroyed(identity);
+            self.take_new_key(client);
+        }
+    }
+
+    /// Begins anew with a new key, as if installed again.
+    fn take_new_key(&mut self, client: usize) {
+        let fresh = self.any_client();
+        let old = std::mem::replace(&mut self.clients[client], fresh);
+        for token in old.wishes.into_values() {
+            self.checks.tokens.given_up(token);
+        }
+        self.checks.pushes.asks(client);
+        let state = &mut self.clients[client];
+        (state.is_dialing, state.armed) = (old.is_dialing, old.armed);
+        for conn in old.conns {
+            let id = conn.id;
+            self.with_weather(|net, weather| net.close(id, End::Client, weather));
+        }
+        self.dial_later(client);
     }
 
     /// Takes note that calls without an answer are sent anew, as new calls.

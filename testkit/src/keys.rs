@@ -1,0 +1,236 @@
+//! What hosts want done about keys: the store is asked, owners and edges are told. What an adapter between processes
+//! does, with its delays and its failures.
+
+use bytes::Bytes;
+use heliogram_proto::edge::keys;
+use heliogram_proto::exchange::binding::{self, Claim, Error};
+use heliogram_proto::host::{Asked, CallId, Effect, Handover, Input, PreparedAnswer};
+use heliogram_proto::ids::{AuthKeyId, Identity, LinkId};
+use heliogram_proto::port::{KeyFacts, KeyKind, Reply, RpcError};
+
+use crate::net::Network;
+use crate::node::Place;
+use crate::queue::Event;
+use crate::ring::partition_of;
+use crate::world::World;
+
+/// What the store is asked by a host.
+#[derive(Debug)]
+pub(crate) enum Question {
+    Bind {
+        call: CallId,
+        claim: Box<Claim>,
+    },
+    Destroy {
+        asked: Asked,
+    },
+    Drop {
+        call: CallId,
+        perm: AuthKeyId,
+        except: Vec<AuthKeyId>,
+    },
+}
+
+impl World {
+    /// Does what a host wants done about keys.
+    pub(crate) fn on_keys(&mut self, place: Place, effect: Effect) {
+        let question = match effect {
+            Effect::Bind { id, claim } => Question::Bind {
+                call: id,
+                claim: Box::new(claim),
+            },
+            Effect::DestroyKey { asked } => Question::Destroy { asked },
+            Effect::DropKeys { id, perm, except } => Question::Drop {
+                call: id,
+                perm,
+                except,
+            },
+            Effect::HandOver(handover) => return self.hand_over(handover),
+            Effect::TakenOver { key } => {
+                self.tell_edges(&keys::Input::Bound { facts: key });
+                return self.tell_owner(Identity(key.id), Input::TakenOver { key: key.id }, 0);
+            }
+            Effect::Forward { to, input } => return self.forward(to, *input),
+            Effect::Call { .. }
+            | Effect::Cancel { .. }
+            | Effect::Fanout { .. }
+            | Effect::FindUser { .. }
+            | Effect::Ready { .. } => return,
+        };
+        let delay = self.dice.millis(0, 200);
+        let boot = self.nodes[place.node].boot;
+        let event = Event::Asked {
+            place,
+            boot,
+            question,
+        };
+        self.queue.push(self.now + delay, event);
+    }
+
+    /// The store answers a host.
+    pub(crate) fn on_asked(&mut self, place: Place, boot: u64, question: Question) {
+        if let Some(held) = &mut self.nodes[place.node].paused {
+            return held.push(Event::Asked {
+                place,
+                boot,
+                question,
+            });
+        }
+        match question {
+            Question::Bind { call, claim } => {
+                let outcome = self.bind(&claim);
+                self.tell_asker(place, boot, Input::Bound { call, outcome });
+            }
+            Question::Destroy { asked } => {
+                let identity = asked.identity;
+                let keys = (!self.store.is_down).then(|| self.store.remove(identity.0));
+                let gone = keys.clone().unwrap_or_default();
+                self.tell_asker(place, boot, Input::Destroyed { asked, keys });
+                self.revoke_each(identity, &gone);
+            }
+            Question::Drop { call, perm, except } => {
+                let reply = if self.store.is_down {
+                    Reply::Error(RpcError {
+                        code: 500,
+                        message: "RPC_CALL_FAIL".to_owned(),
+                    })
+                } else {
+                    let gone = self.store.remove_bound(perm, &except);
+                    let identity = call.identity;
+                    let keys = gone.clone();
+                    self.tell_owner(identity, Input::Revoked { identity, keys }, 0);
+                    self.revoke_each(identity, &gone);
+                    Reply::Result(Bytes::from_static(&BOOL_TRUE))
+                };
+                let answer = PreparedAnswer::new(reply);
+                self.tell_asker(place, boot, Input::Answer { call, answer });
+            }
+        }
+        self.arm_node(place.node);
+    }
+
+    fn bind(&mut self, claim: &Claim) -> Result<KeyFacts, Error> {
+        if self.store.is_down {
+            return Err(Error::Unavailable);
+        }
+        let perm = self
+            .store
+            .records
+            .get(&claim.perm())
+            .ok_or(Error::Invalid)?;
+        let expires_at = binding::verify(claim, perm, self.clock(0).unix.seconds())?;
+        let record = self.store.records.get(&claim.key()).ok_or(Error::Invalid)?;
+        let facts = record.facts.bind(claim.perm(), expires_at);
+        let facts = facts.ok_or(Error::Taken)?;
+        self.store.set_facts(facts);
+        self.coverage.fault("temporary key bound");
+        Ok(facts)
+    }
+
+    fn hand_over(&mut self, handover: Box<Handover>) {
+        self.coverage
+            .fault("sessions handed over to a permanent key");
+        let (to, links) = (handover.to(), handover.links());
+        self.tell_owner(to, Input::TakeOver(handover), 0);
+        for link in links {
+            if !self.touch(to, link) {
+                self.tell_owner(to, Input::Detach { link }, 0);
+            }
+        }
+    }
+
+    fn forward(&mut self, to: Identity, input: Input) {
+        if let Input::Frame(frame) = &input {
+            self.coverage
+                .fault("frame forwarded to the owner of a bound key");
+            let (facts, link) = (*frame.key(), frame.link());
+            self.tell_edges(&keys::Input::Bound { facts });
+            if !self.touch(to, link) {
+                return;
+            }
+        }
+        self.tell_owner(to, input, 0);
+    }
+
+    /// Has the owner of an identity know a link; `false` if the link is gone.
+    fn touch(&mut self, to: Identity, link: LinkId) -> bool {
+        let partition = partition_of(to);
+        let node = self.ring.owners[partition].node;
+        let Some(edge) = self.net.get(Network::of_link(link)).map(|it| it.edge) else {
+            return false;
+        };
+        if let Some(part) = self.nodes[node].parts.get_mut(&partition) {
+            part.knows(link);
+        }
+        self.edges[edge].touched(link, node, partition)
+    }
+
+    fn tell_asker(&mut self, place: Place, boot: u64, input: Input) {
+        if self.nodes[place.node].boot == boot {
+            self.step_host(place.node, place.partition, input);
+        }
+    }
+
+    /// Tells the owner of an identity, again and again until there is one.
+    pub(crate) fn tell_owner(&mut self, to: Identity, input: Input, tries: u32) {
+        let partition = partition_of(to);
+        let node = self.ring.owners[partition].node;
+        let state = &self.nodes[node];
+        if state.paused.is_none() && state.parts.contains_key(&partition) {
+            self.step_host(node, partition, input);
+            return self.arm_node(node);
+        }
+        if tries < TRIES_MAX {
+            let tries = tries + 1;
+            let delay = self.dice.millis(50, 150);
+            let event = Event::ToOwner {
+                to,
+                input: Box::new(input),
+                tries,
+            };
+            self.queue.push(self.now + delay, event);
+        }
+    }
+
+    /// Tells all but the owner of `identity` that keys are no more.
+    fn revoke_each(&mut self, identity: Identity, gone: &[AuthKeyId]) {
+        for &id in gone {
+            let own = Identity(id);
+            if own != identity {
+                let keys = vec![id];
+                let input = Input::Revoked {
+                    identity: own,
+                    keys,
+                };
+                self.tell_owner(own, input, 0);
+            }
+            self.tell_edges(&keys::Input::Revoked { id });
+        }
+    }
+
+    /// Tells the edges something of a key. They may miss it.
+    fn tell_edges(&mut self, input: &keys::Input) {
+        for edge in 0..self.edges.len() {
+            if self.edges[edge].is_up && !self.dice.chance(200) {
+                self.step_cache(edge, input.clone());
+            }
+        }
+    }
+
+    /// Tells whether a key may be used by an honest client.
+    pub(crate) fn is_good(&self, id: AuthKeyId) -> bool {
+        let now_s = self.clock(0).unix.seconds();
+        let record = self.store.records.get(&id);
+        record.is_some_and(|it| match it.facts.kind {
+            KeyKind::Permanent => true,
+            // Clocks differ.
+            KeyKind::Temporary { .. } => !it.facts.is_expired(now_s + SKEW_S),
+        })
+    }
+}
+
+const BOOL_TRUE: [u8; 4] = 0x9972_75b5_u32.to_le_bytes();
+/// After so many tries an owner is not told any more.
+const TRIES_MAX: u32 = 600;
+/// By which a host's clock may be ahead.
+const SKEW_S: u64 = 3;
