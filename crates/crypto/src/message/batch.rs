@@ -2,7 +2,7 @@
 //!
 //! One message waits for itself, many fill the processor: hashes go in pairs, AES in lanes. A lane takes the next message
 //! when it has done one, so messages go longest first. Beside one that is longer than some others together there is nothing
-//! to gain: it goes alone.
+//! to gain: it goes alone. So do all where they are too few to gain anything, and then nothing is allocated.
 
 #![expect(
     clippy::indexing_slicing,
@@ -23,10 +23,16 @@ use crate::simd::{Cpu, KeyIv, Task};
 
 /// As [`super::seal_batch`], on a processor of choice.
 pub(super) fn seal(cpu: Cpu, jobs: &mut [Job<'_>]) -> Result<(), LengthError> {
-    let mut queue = Vec::with_capacity(jobs.len());
-    for (index, job) in jobs.iter_mut().enumerate() {
-        queue.push(Message::new(index, job).ok_or(LengthError)?);
+    if !jobs.iter_mut().all(|job| split(job.envelope).is_some()) {
+        return Err(LengthError);
     }
+    if jobs.len() < SEAL_PAYS_FROM {
+        for mut message in messages(jobs) {
+            seal_on(cpu, message.key, message.dir, &mut message.parts);
+        }
+        return Ok(());
+    }
+    let mut queue = messages(jobs).collect::<Vec<_>>();
     for_each_group(&mut queue, SEAL_PAYS_FROM, |group| {
         if let ([_, _, ..], Some(aes)) = (&*group, cpu.aes()) {
             for_each_hash(cpu, group, |message, hash| {
@@ -51,12 +57,14 @@ pub(super) fn open(
     let first = out.len();
     out.resize(first + jobs.len(), Err(Undecryptable));
     let results = out.get_mut(first..).unwrap_or_default();
-    let mut queue = Vec::with_capacity(jobs.len());
-    queue.extend(
-        jobs.iter_mut()
-            .enumerate()
-            .filter_map(|(index, job)| Message::new(index, job)),
-    );
+    if jobs.len() < OPEN_PAYS_FROM {
+        for mut message in messages(jobs) {
+            let opened = open_on(cpu, message.key, message.dir, &mut message.parts);
+            report(results, message.index, opened);
+        }
+        return;
+    }
+    let mut queue = messages(jobs).collect::<Vec<_>>();
     for_each_group(&mut queue, OPEN_PAYS_FROM, |group| {
         if let ([_, _, ..], Some(aes)) = (&*group, cpu.aes()) {
             aes.decrypt_all(&mut tasks(cpu, group));
@@ -97,6 +105,13 @@ impl<'a> Message<'a> {
     fn key_part(&self) -> &'a DirectionPart {
         self.key.part(self.dir)
     }
+}
+
+/// All envelopes whose length is one that may be.
+fn messages<'a>(jobs: &'a mut [Job<'_>]) -> impl Iterator<Item = Message<'a>> {
+    jobs.iter_mut()
+        .enumerate()
+        .filter_map(|(index, job)| Message::new(index, job))
 }
 
 /// Cuts the queue, longest first, into groups that are worked off together.
