@@ -1,6 +1,10 @@
 //! Updates downwards through real sockets: a host, a gateway and many clients, of which some lose their connection.
 
-#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+#![expect(
+    clippy::indexing_slicing,
+    clippy::unwrap_used,
+    reason = "a test fails by panicking"
+)]
 
 #[path = "support/mod.rs"]
 mod support;
