@@ -32,7 +32,8 @@ pub(super) fn seal(cpu: Cpu, jobs: &mut [Job<'_>]) -> Result<(), LengthError> {
         }
         return Ok(());
     }
-    let mut queue = messages(jobs).collect::<Vec<_>>();
+    let mut queue = Vec::with_capacity(jobs.len());
+    queue.extend(messages(jobs));
     for_each_group(&mut queue, SEAL_PAYS_FROM, |group| {
         if let ([_, _, ..], Some(aes)) = (&*group, cpu.aes()) {
             for_each_hash(cpu, group, |message, hash| {
@@ -64,7 +65,8 @@ pub(super) fn open(
         }
         return;
     }
-    let mut queue = messages(jobs).collect::<Vec<_>>();
+    let mut queue = Vec::with_capacity(jobs.len());
+    queue.extend(messages(jobs));
     for_each_group(&mut queue, OPEN_PAYS_FROM, |group| {
         if let ([_, _, ..], Some(aes)) = (&*group, cpu.aes()) {
             aes.decrypt_all(&mut tasks(cpu, group));
