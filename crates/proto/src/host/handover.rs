@@ -45,6 +45,12 @@ impl Handover {
         self.key.identity()
     }
 
+    /// Returns the sessions that are handed over.
+    pub fn sessions(&self) -> impl Iterator<Item = SessionId> {
+        let owned = self.owned.iter();
+        owned.flat_map(|it| it.entries()).map(|it| it.session.id())
+    }
+
     /// Returns the connections that come with it. The taking host must hear of their ends; of those that are gone
     /// already, after [`Input::TakeOver`](super::Input::TakeOver).
     #[must_use]
@@ -73,7 +79,9 @@ impl Host {
             self.timers.disarm(timer, &mut entry.armed);
             // The outcome of any other is passed on like an answer.
             entry.bindings = 0;
+            // What was sent outside of it, too, came under its name.
             self.ids.raise_to(entry.session.last_sent());
+            entry.session.raise_ids_to(self.ids.last());
             for link in entry.links() {
                 let Some(state) = self.links.get_mut(&link) else {
                     continue;
@@ -89,7 +97,8 @@ impl Host {
                 }
             }
         }
-        self.moved.begin(key, cx.now);
+        let end = self.moved.begin(key, cx.now);
+        self.timers.arm_by(Timer::Moved(key.id), &mut None, end);
         let call = CallId {
             identity: key.identity(),
             ..call

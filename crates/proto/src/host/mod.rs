@@ -348,6 +348,7 @@ impl Host {
                 }
                 Timer::Identity(identity) => self.on_identity_deadline(identity, cx.now.mono),
                 Timer::Link(link) => self.on_link_deadline(link, cx),
+                Timer::Moved(key) => self.moved.remove(key),
             }
         }
     }

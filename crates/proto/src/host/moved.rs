@@ -9,6 +9,7 @@
 //! A gateway that does not know yet that a key is bound sends its frames here. They wait until the sessions are where they
 //! go: a second copy that came there before the first's trace would run again.
 
+use core::time::Duration;
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::cx::{Mono, Now};
@@ -22,7 +23,7 @@ use crate::port::{KeyFacts, KeyKind};
 #[derive(Debug, Default)]
 pub(super) struct Moved {
     keys: BTreeMap<AuthKeyId, Box<Key>>,
-    ends: BTreeSet<(u32, AuthKeyId)>,
+    ends: BTreeSet<(Mono, AuthKeyId)>,
 }
 
 #[derive(Debug)]
@@ -32,6 +33,7 @@ struct Key {
     parked: Option<Vec<Input>>,
     parked_bytes: usize,
     since: Mono,
+    end: Mono,
 }
 
 /// Too much waits.
@@ -39,23 +41,25 @@ struct Key {
 pub(super) struct Crowded;
 
 impl Moved {
-    /// Begins to park what comes for a key. Those that have ended are forgotten, and the first to end of too many.
-    pub(super) fn begin(&mut self, facts: KeyFacts, now: Now) {
-        let now_unix_s = now.unix.seconds();
+    /// Begins to park what comes for a key; returns when it ends. The first to end of too many is forgotten.
+    pub(super) fn begin(&mut self, facts: KeyFacts, now: Now) -> Mono {
         self.remove(facts.id);
-        while let Some(&(end, first)) = self.ends.first()
-            && (self.ends.len() >= MOVED_KEYS_MAX || u64::from(end) <= now_unix_s)
+        if self.ends.len() >= MOVED_KEYS_MAX
+            && let Some(&(_, first)) = self.ends.first()
         {
             self.remove(first);
         }
-        self.ends.insert((end(&facts), facts.id));
+        let end = now.mono + Duration::from_secs(seconds_left(&facts, now));
+        self.ends.insert((end, facts.id));
         let key = Key {
             facts,
             parked: Some(Vec::new()),
             parked_bytes: 0,
             since: now.mono,
+            end,
         };
         self.keys.insert(facts.id, Box::new(key));
+        end
     }
 
     /// Tells whether a key has moved.
@@ -117,7 +121,7 @@ impl Moved {
     /// Forgets a key.
     pub(super) fn remove(&mut self, id: AuthKeyId) {
         if let Some(key) = self.keys.remove(&id) {
-            self.ends.remove(&(end(&key.facts), id));
+            self.ends.remove(&(key.end, id));
         }
     }
 }
@@ -133,9 +137,12 @@ impl Key {
     }
 }
 
-fn end(facts: &KeyFacts) -> u32 {
+/// Returns in how many seconds a key ends, rounded up.
+fn seconds_left(facts: &KeyFacts, now: Now) -> u64 {
     match facts.kind {
-        KeyKind::Permanent => u32::MAX,
-        KeyKind::Temporary { expires_at_unix_s } => expires_at_unix_s,
+        KeyKind::Permanent => u64::MAX,
+        KeyKind::Temporary { expires_at_unix_s } => {
+            u64::from(expires_at_unix_s).saturating_sub(now.unix.seconds())
+        }
     }
 }

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use crate::cx::Mono;
-use crate::ids::{Identity, LinkId, SessionId};
+use crate::ids::{AuthKeyId, Identity, LinkId, SessionId};
 
 /// What waits.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -11,6 +11,7 @@ pub(super) enum Timer {
     Identity(Identity),
     Session(Identity, SessionId),
     Link(LinkId),
+    Moved(AuthKeyId),
 }
 
 /// All that wait, ordered by time.

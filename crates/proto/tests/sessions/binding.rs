@@ -248,6 +248,18 @@ fn as_many_frames_wait_for_a_hand_over_as_may_and_the_link_of_one_more_is_closed
 }
 
 #[test]
+fn a_host_remembers_until_its_end_where_a_key_has_gone() {
+    let mut world = Client::new();
+    world.bind();
+    world.input(Input::Detach { link: LINK });
+    world.pass_s(3599);
+    assert_eq!(world.host.sessions(), 0, "idle for long");
+    assert!(world.host.next_deadline().is_some());
+    world.pass_s(1);
+    assert_eq!(world.host.next_deadline(), None);
+}
+
+#[test]
 fn frames_wait_5_s_for_a_hand_over_that_nobody_confirms() {
     let mut world = Client::new();
     world.bind_unanswered();
