@@ -155,7 +155,7 @@ fn compiler() -> Result<String> {
 }
 
 const RECORD: &str = "bench/instructions.txt";
-const TOLERANCE_PERCENT: u64 = 2;
+const TOLERANCE_PERCENT: u64 = 3;
 
 /// How often `counted` does its work.
 const TIMES: u64 = 100;
@@ -177,14 +177,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn growth_by_2_percent_is_borne_and_by_more_is_not() {
+    fn growth_by_3_percent_is_borne_and_by_more_is_not() {
         let recorded = parse("# c\nPlain seal_32 1000\n").unwrap();
         let counted = |count: u64| Counts::from([(("Plain".into(), "seal_32".into()), count)]);
-        assert_eq!(compare(&recorded, &counted(1020)), Vec::<String>::new());
+        assert_eq!(compare(&recorded, &counted(1030)), Vec::<String>::new());
         assert_eq!(compare(&recorded, &counted(10)), Vec::<String>::new());
         assert_eq!(
-            compare(&recorded, &counted(1021)),
-            ["Plain seal_32: 1021 instructions, 1000 recorded"]
+            compare(&recorded, &counted(1031)),
+            ["Plain seal_32: 1031 instructions, 1000 recorded"]
         );
     }
 
