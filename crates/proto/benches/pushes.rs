@@ -111,10 +111,10 @@ impl World {
             created_at_unix_s: START_S,
         };
         self.records.insert(facts.id, Arc::new(record));
-        self.links.push(link_of(facts.id));
         self.submit(facts);
-        self.drain();
+        self.drain(&[link_of(facts.id)]);
         self.drained.clear();
+        self.links.push(link_of(facts.id));
     }
 
     fn submit(&mut self, key: KeyFacts) {
@@ -161,12 +161,14 @@ impl World {
         let push = PreparedPush::new(push);
         let effects = push.map(|push| self.input(Input::Push(push)));
         black_box(effects).ok();
-        self.drain();
+        let links = std::mem::take(&mut self.links);
+        self.drain(&links);
+        self.links = links;
     }
 
-    fn drain(&mut self) {
+    fn drain(&mut self, links: &[LinkId]) {
         self.drained.clear();
-        for &link in &self.links {
+        for &link in links {
             self.host.drain(
                 link,
                 &mut Cx {
