@@ -14,6 +14,7 @@
 //!
 //! Start reading at [`link`].
 
+pub mod client;
 pub mod cx;
 pub mod dc;
 pub mod edge;

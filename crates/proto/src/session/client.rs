@@ -12,6 +12,7 @@
 //! the server says that it has forgotten everything.
 
 mod ask;
+mod bind;
 mod calls;
 mod clock;
 mod copies;
@@ -28,6 +29,7 @@ use heliogram_tl::mtproto as tl;
 use heliogram_tl::{Deserialize, Serialize};
 
 pub(crate) use ask::Ask;
+pub use bind::Binding;
 pub use event::{Cancelled, Event, Fate, KeyDestruction, TooManyCalls, Unacceptable};
 pub use salts::{FutureSalt, KnownSalts};
 pub use saved::{SAVED_BYTES, SavedSession};
@@ -148,12 +150,17 @@ impl Session<Client> {
             true
         });
         for outgoing in cx.out.iter().skip(before) {
-            self.state.sent.push_back(outgoing.header.msg_id);
-        }
-        while self.state.sent.len() > SENT_REMEMBERED {
-            self.state.sent.pop_front();
+            self.note_sent(outgoing.header.msg_id);
         }
         self.start_checking(now.mono);
+    }
+
+    /// Remembers the identifier of an outer message.
+    fn note_sent(&mut self, id: MsgId) {
+        self.state.sent.push_back(id);
+        if self.state.sent.len() > SENT_REMEMBERED {
+            self.state.sent.pop_front();
+        }
     }
 
     /// Does what is due: ends calls whose time is over, asks what became of others.
@@ -178,6 +185,13 @@ impl Session<Client> {
             self.state.check_at,
         ];
         times.into_iter().flatten().min()
+    }
+
+    /// Returns when the next call's time is over, at which [`Session::handle_deadline`] is to be called even while there
+    /// is no connection.
+    #[must_use]
+    pub const fn next_timeout(&self) -> Option<Mono> {
+        self.state.earliest_due
     }
 
     /// Returns how many calls wait for their answers.

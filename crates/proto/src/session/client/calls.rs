@@ -1,11 +1,9 @@
 //! Calls: making one, waiting for it only so long, and not wanting it any more.
 
 use bytes::Bytes;
-use heliogram_crypto::{AuthKey, AuthKeyId};
 use heliogram_tl::mtproto as tl;
 
-use crate::cx::{Cx, Mono};
-use crate::exchange::binding::{self, Subject};
+use crate::cx::Mono;
 use crate::limits::CALLS_RUNNING_MAX;
 use crate::session::Session;
 use crate::session::client::{Ask, Cancelled, Event, TooManyCalls};
@@ -41,40 +39,6 @@ impl Session<Client> {
         self.outbox.push(None, content);
         let earliest = self.state.earliest_due.map_or(due, |at| at.min(due));
         self.state.earliest_due = Some(earliest);
-        Ok(call)
-    }
-
-    /// Queues the binding of this session's temporary key to a permanent one. It ends as a call does, or with
-    /// [`Event::Refused`]: then bind again.
-    ///
-    /// `expires_at_unix_s` is the end of the temporary key by the server's clock, in Unix seconds.
-    ///
-    /// # Errors
-    ///
-    /// [`TooManyCalls`] when [`CALLS_RUNNING_MAX`] calls wait for their answers.
-    pub fn bind(
-        &mut self,
-        perm_key: &AuthKey,
-        temp: AuthKeyId,
-        expires_at_unix_s: i32,
-        cx: &mut Cx<'_, Event>,
-    ) -> Result<u64, TooManyCalls> {
-        let call = self.next_call()?;
-        let (session_id, now) = (self.id, self.state.clock.now(cx.now));
-        self.outbox.push_numbered(now, |msg_id| {
-            let subject = Subject {
-                temp,
-                session_id,
-                msg_id,
-                expires_at_unix_s,
-            };
-            Content::Call {
-                call,
-                body: Bytes::from(binding::seal(perm_key, &subject, cx.rng)),
-                due: None,
-                is_pinned: true,
-            }
-        });
         Ok(call)
     }
 
@@ -137,7 +101,7 @@ impl Session<Client> {
         Cancelled::Unknown
     }
 
-    fn next_call(&mut self) -> Result<u64, TooManyCalls> {
+    pub(super) fn next_call(&mut self) -> Result<u64, TooManyCalls> {
         if self.state.waiting >= CALLS_RUNNING_MAX {
             return Err(TooManyCalls);
         }

@@ -13,25 +13,41 @@ use crate::session::role::habits;
 use crate::side::Client;
 
 impl Outbox {
-    /// Gives a message its numbers now rather than at the drain, because its body must name them. It goes out in a
-    /// container, before all that waits.
-    pub(crate) fn push_numbered(&mut self, now: Now, make: impl FnOnce(MsgId) -> Content) {
+    /// Gives a message its numbers now rather than at the drain, because its body must name them. It counts as sent.
+    pub(crate) fn send_numbered(
+        &mut self,
+        now: Now,
+        make: impl FnOnce(MsgId) -> Content,
+    ) -> Numbered {
         let msg_id = self.ids.next(now.unix, habits::<Client>().low_bits_of_own);
         let content = make(msg_id);
         let seqno = self.seqno(content.is_content_related());
+        let mut body = Vec::with_capacity(content.len());
+        content.write(&mut body);
         self.unacked_bytes += content.len();
-        self.to_resend += 1;
         self.unacked.push_back(Sent {
             msg_id,
             seqno,
             container: MsgId(0),
-            copies: 0,
+            copies: 1,
             content,
             sent_at: now.mono,
             link: None,
-            again: Again::Whole,
+            again: Again::No,
             is_lost: false,
         });
+        Numbered {
+            msg_id,
+            seqno,
+            body: body.into(),
+        }
+    }
+
+    /// Takes out a call that was sent, and says nothing of it. `false` if there is none.
+    pub(crate) fn take_call(&mut self, call: u64) -> bool {
+        let sent = self.unacked().find(|it| it.content.call() == Some(call));
+        let id = sent.map(|it| it.msg_id);
+        id.is_some_and(|id| self.take(id).is_some())
     }
 
     /// Makes all later sequence numbers greater: the server has seen greater ones.

@@ -4,9 +4,10 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use heliogram_proto::cx::Cx;
-use heliogram_proto::ids::{AuthKeyId, MsgId};
+use heliogram_proto::ids::{AuthKeyId, MsgId, Salt};
 use heliogram_proto::port::Reply;
-use heliogram_proto::session::client::{Cancelled, Event, Fate, TooManyCalls};
+use heliogram_proto::session::Outgoing;
+use heliogram_proto::session::client::{Binding, Cancelled, Event, Fate, TooManyCalls};
 use heliogram_tl::{Deserialize, Serialize, api, mtproto as tl};
 
 use super::alone::{Alone, Said};
@@ -128,50 +129,67 @@ fn as_many_calls_wait_as_may_and_not_one_more() {
 }
 
 #[test]
-fn a_binding_names_the_message_that_carries_it_and_goes_before_what_waits() {
+fn a_binding_names_the_message_that_carries_it_and_travels_alone_under_its_own_salt() {
     let mut alone = Alone::new();
     alone.call();
-    let call = bind(&mut alone);
-    let said = alone.drain();
-    let ids: Vec<_> = said.iter().map(Said::id).collect();
-    assert_eq!(ids[0], api::auth::BindTempAuthKey::ID);
-    assert_eq!(named_by(&said[0]), said[0].msg_id);
-    assert!(said[0].seqno.is_content_related());
-    alone.hear_result(said[0].msg_id, &METHOD);
+    let (call, said) = bind(&mut alone);
+    assert_eq!(named_by(&said), said.header.msg_id);
+    assert_eq!(said.header.salt, OF_TEMP);
+    assert!(said.header.seqno.is_content_related());
+    let others = alone.drain();
+    assert!(
+        others
+            .iter()
+            .all(|it| it.id() != api::auth::BindTempAuthKey::ID)
+    );
+    assert!(others.iter().all(|it| it.msg_id > said.header.msg_id));
+    alone.hear_result(said.header.msg_id, &METHOD);
     assert_eq!(alone.told(), [answer(call)]);
 }
 
 #[test]
 fn a_refused_binding_is_given_back_because_it_fits_no_other_message() {
     let mut alone = Alone::new();
-    let call = bind(&mut alone);
-    let said = alone.drain();
-    alone.hear_bad_salt(said[0].container.unwrap(), 5);
+    let (call, said) = bind(&mut alone);
+    alone.hear_bad_salt(said.header.msg_id, 5);
     assert_eq!(alone.told(), [Event::Refused { call }]);
-    let call = bind(&mut alone);
-    let said = alone.drain();
-    let again = said
-        .iter()
-        .find(|it| it.id() == api::auth::BindTempAuthKey::ID);
-    assert_eq!(named_by(again.unwrap()), again.unwrap().msg_id);
-    assert_eq!(alone.client.cancel(call), Cancelled::Sent);
+    let (again, said_again) = bind(&mut alone);
+    assert_ne!(again, call);
+    assert_eq!(named_by(&said_again), said_again.header.msg_id);
 }
 
-fn bind(alone: &mut Alone) -> u64 {
+#[test]
+fn a_binding_whose_connection_is_gone_is_forgotten_without_a_word() {
+    let mut alone = Alone::new();
+    let (call, said) = bind(&mut alone);
+    assert_eq!(alone.client.calls_waiting(), 1);
+    alone.client.unbind(call);
+    assert_eq!(alone.client.calls_waiting(), 0);
     let (now, rng, out) = (alone.now, &mut alone.rng, &mut alone.events);
+    alone.client.reconnected(&mut Cx { now, rng, out });
+    assert_eq!(alone.drain(), []);
+    alone.hear_result(said.header.msg_id, &METHOD);
+    assert_eq!(alone.told(), []);
+}
+
+fn bind(alone: &mut Alone) -> (u64, Outgoing) {
+    let binding = Binding {
+        perm_key: &key(),
+        temp: AuthKeyId(9),
+        salt: OF_TEMP,
+        expires_at_unix_s: 2_000_000_000,
+    };
     alone
         .client
-        .bind(
-            &key(),
-            AuthKeyId(9),
-            2_000_000_000,
-            &mut Cx { now, rng, out },
-        )
+        .bind(&binding, alone.now, &mut alone.rng)
         .unwrap()
 }
 
+/// The first salt of the temporary key.
+const OF_TEMP: Salt = Salt(77);
+
 /// The message that a binding says to be in.
-fn named_by(said: &Said) -> MsgId {
+fn named_by(said: &Outgoing) -> MsgId {
     let request = api::auth::BindTempAuthKey::from_bytes(&said.body).unwrap();
     let plaintext = heliogram_crypto::v1::open(&key(), request.encrypted_message).unwrap();
     MsgId(i64::from_le_bytes(plaintext[16..24].try_into().unwrap()))
