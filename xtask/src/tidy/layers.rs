@@ -122,6 +122,7 @@ const EDGES: &[(&str, &[&str])] = &[
     ("heliogram-crypto", &[]),
     ("heliogram-proto", &["heliogram-crypto", "heliogram-tl"]),
     ("heliogram-ports", BELOW_PORTS),
+    ("heliogram-client", BELOW_SHELLS),
     ("heliogram-gateway", BELOW_SHELLS),
     ("heliogram-session", BELOW_SHELLS),
     ("heliogram-store-embedded", BELOW_SHELLS),
@@ -153,18 +154,24 @@ const BELOW_SHELLS: &[&str] = &[
 ];
 
 /// Crate, and what its tests may use beyond the above.
-const TEST_EDGES: &[(&str, &[&str])] = &[(
-    "heliogram-examples",
-    &[
-        "heliogram-crypto",
-        "heliogram-gateway",
-        "heliogram-ports",
-        "heliogram-proto",
-        "heliogram-session",
-        "heliogram-store-embedded",
-        "heliogram-tl",
-    ],
-)];
+const TEST_EDGES: &[(&str, &[&str])] = &[
+    (
+        "heliogram-client",
+        &["heliogram-gateway", "heliogram-session"],
+    ),
+    (
+        "heliogram-examples",
+        &[
+            "heliogram-crypto",
+            "heliogram-gateway",
+            "heliogram-ports",
+            "heliogram-proto",
+            "heliogram-session",
+            "heliogram-store-embedded",
+            "heliogram-tl",
+        ],
+    ),
+];
 
 /// Every foreign package that ring 1 is linked with or built by, on any platform.
 const RING_1_TREE: &[&str] = &[

@@ -1,0 +1,331 @@
+//! The client: calls, updates, and which data centre they belong to.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use heliogram_ports::random;
+use heliogram_proto::client::Saved;
+use heliogram_proto::dc::{Migration, Moves};
+use heliogram_proto::remedy::Remedy;
+use parking_lot::Mutex;
+use tokio::sync::Notify;
+use tokio::time::Instant;
+
+use crate::ConnectError;
+use crate::builder::{Builder, Setup};
+use crate::error::InvokeError;
+use crate::introduction::Introduction;
+use crate::line::{Line, Listener, Plan};
+use crate::method::Method;
+use crate::retry::Tries;
+use crate::storage;
+
+/// A client of one account, or of none yet. Cheap to clone; all clones are one. When the last is dropped, the
+/// connections end; [`Client::shutdown`] ends them in order.
+#[derive(Clone)]
+pub struct Client {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    setup: Setup,
+    introduction: Arc<Introduction>,
+    shared: Arc<Shared>,
+    lines: Mutex<BTreeMap<i32, Line>>,
+}
+
+/// What lines and the client share. Lines hold it, so it holds no line.
+struct Shared {
+    kept: Mutex<storage::State>,
+    storage: Arc<dyn storage::Storage>,
+    notices: Mutex<VecDeque<Notice>>,
+    news: Notify,
+}
+
+/// What a client tells without being asked.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Notice {
+    /// Calls to this data centre go out at once, or wait for a connection.
+    Connection {
+        /// Which.
+        dc: i32,
+        /// Whether they go out.
+        is_connected: bool,
+    },
+    /// The server does not know this client's key any more: nobody is signed in.
+    KeyLost {
+        /// Where.
+        dc: i32,
+    },
+    /// Updates may have been lost: ask for the difference.
+    Missed {
+        /// Where.
+        dc: i32,
+    },
+    /// One boxed object that nobody asked for: of type `Updates`.
+    Update {
+        /// From where.
+        dc: i32,
+        /// Unpacked.
+        object: Bytes,
+    },
+}
+
+impl Client {
+    /// Begins to set up a client.
+    #[must_use]
+    pub fn builder() -> Builder {
+        Builder::default()
+    }
+
+    pub(crate) async fn start(setup: Setup) -> Result<Self, ConnectError> {
+        let mut kept = setup.storage.load().map_err(ConnectError::Storage)?;
+        let home = *kept.home.get_or_insert(setup.home);
+        let shared = Shared {
+            kept: Mutex::new(kept),
+            storage: Arc::clone(&setup.storage),
+            notices: Mutex::default(),
+            news: Notify::new(),
+        };
+        let client = Self {
+            inner: Arc::new(Inner {
+                introduction: Arc::new(setup.introduction.clone()),
+                shared: Arc::new(shared),
+                lines: Mutex::default(),
+                setup,
+            }),
+        };
+        let Ok(line) = client.line(home) else {
+            return Err(ConnectError::Misconfigured(
+                "the home data centre of the kept keys has no address: add it with Builder::data_centre",
+            ));
+        };
+        line.ready().await?;
+        Ok(client)
+    }
+
+    /// Calls a method at home, and waits for its result. Calls that are made while others wait travel with them.
+    ///
+    /// Waits by itself for a `FLOOD_WAIT` that is short enough, and goes to another data centre if it is told to.
+    /// Dropping the future gives the call up: the server is told to drop its answer.
+    ///
+    /// # Errors
+    ///
+    /// See [`InvokeError`].
+    pub async fn invoke<M: Method>(&self, method: &M) -> Result<M::Return, InvokeError> {
+        let result = self.invoke_body(None, method.to_body()).await?;
+        M::read_result(&result).map_err(InvokeError::Malformed)
+    }
+
+    /// Calls a method at a given data centre, as [`Client::invoke`] does at home.
+    ///
+    /// # Errors
+    ///
+    /// See [`InvokeError`].
+    pub async fn invoke_at<M: Method>(
+        &self,
+        dc: i32,
+        method: &M,
+    ) -> Result<M::Return, InvokeError> {
+        let result = self.invoke_body(Some(dc), method.to_body()).await?;
+        M::read_result(&result).map_err(InvokeError::Malformed)
+    }
+
+    async fn invoke_body(&self, dc: Option<i32>, body: Bytes) -> Result<Bytes, InvokeError> {
+        let setup = &self.inner.setup;
+        let due = Instant::now() + setup.call_time_max;
+        let mut tries = Tries::new(setup.flood_wait_max);
+        let mut dc = dc;
+        loop {
+            let at = dc.unwrap_or_else(|| self.home());
+            let line = self.line(at)?;
+            let error = match line.call(body.clone(), due).await {
+                Err(InvokeError::Rpc(error)) => error,
+                outcome => return outcome,
+            };
+            let Some(wait) = tries.allow(error.remedy(), &mut random::lend()) else {
+                return Err(InvokeError::Rpc(error));
+            };
+            match error.remedy() {
+                Remedy::Migrate(Migration { dc: to, moves }) => {
+                    self.line(to)?;
+                    if moves == Moves::Account {
+                        self.inner.shared.keep_with(|kept| kept.home = Some(to));
+                    }
+                    dc = (moves == Moves::Request).then_some(to);
+                }
+                Remedy::Introduce => line.introduce(),
+                Remedy::Bind | Remedy::None | Remedy::Retry | Remedy::Wait(_) => {}
+            }
+            tokio::time::sleep(wait).await;
+        }
+    }
+
+    /// Returns the data centre that calls go to.
+    #[must_use]
+    pub fn home(&self) -> i32 {
+        self.inner
+            .shared
+            .kept
+            .lock()
+            .home
+            .unwrap_or(self.inner.setup.home)
+    }
+
+    /// Returns the application's number and hash, which signing in asks for.
+    #[must_use]
+    pub fn application(&self) -> (i32, &str) {
+        let setup = &self.inner.setup;
+        (setup.introduction.api_id, &setup.api_hash)
+    }
+
+    /// Returns what comes without being asked for, in order. Whoever asks last gets the next.
+    #[must_use]
+    pub fn updates(&self) -> Updates {
+        Updates {
+            shared: Arc::clone(&self.inner.shared),
+        }
+    }
+
+    /// Ends in order: waits for answers to the calls that are under way, sends what is to be acknowledged, hangs up.
+    /// Calls that come later, or are not answered within [`SHUTDOWN_MAX`], end with
+    /// [`InvokeError::ConnectionLost`].
+    pub async fn shutdown(&self) {
+        let lines: Vec<_> = self.inner.lines.lock().values().cloned().collect();
+        let by = Instant::now() + SHUTDOWN_MAX;
+        for line in lines {
+            line.stop(by).await;
+        }
+    }
+
+    /// Returns the line to a data centre, begun if it is not there.
+    fn line(&self, dc: i32) -> Result<Line, InvokeError> {
+        let inner = &self.inner;
+        let mut lines = inner.lines.lock();
+        if let Some(line) = lines.get(&dc) {
+            return Ok(line.clone());
+        }
+        let route = inner
+            .setup
+            .route(dc)
+            .ok_or(InvokeError::UnknownDataCentre(dc))?;
+        let plan = Plan {
+            dc,
+            config: inner.setup.engine(dc, &route),
+            route,
+            saved: inner.shared.kept.lock().keys.get(&dc).cloned(),
+            introduction: Arc::clone(&inner.introduction),
+            listener: Arc::<Shared>::clone(&inner.shared),
+        };
+        let line = Line::start(plan);
+        lines.insert(dc, line.clone());
+        Ok(line)
+    }
+}
+
+/// How long [`Client::shutdown`] waits for answers.
+pub const SHUTDOWN_MAX: Duration = Duration::from_secs(5);
+
+impl fmt::Debug for Client {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Client")
+            .field("home", &self.home())
+            .finish_non_exhaustive()
+    }
+}
+
+impl Shared {
+    /// Changes what is kept, and keeps it.
+    fn keep_with(&self, change: impl FnOnce(&mut storage::State)) {
+        let mut kept = self.kept.lock();
+        change(&mut kept);
+        if let Err(error) = self.storage.store(&kept) {
+            tracing::error!(%error, "keys can't be kept: the next start will have to make new ones");
+        }
+    }
+
+    fn tell(&self, notice: Notice) {
+        let mut notices = self.notices.lock();
+        if notices.len() >= NOTICES_MAX {
+            // Nobody listens. The difference will tell all that the objects would have told.
+            let dc = notice.dc();
+            notices.retain(|it| !matches!(it, Notice::Update { .. }));
+            notices.truncate(NOTICES_MAX / 2);
+            notices.push_back(Notice::Missed { dc });
+        }
+        notices.push_back(notice);
+        drop(notices);
+        self.news.notify_one();
+    }
+}
+
+impl Notice {
+    /// Returns the data centre that it is about.
+    #[must_use]
+    pub const fn dc(&self) -> i32 {
+        match self {
+            Self::Connection { dc, .. }
+            | Self::KeyLost { dc }
+            | Self::Missed { dc }
+            | Self::Update { dc, .. } => *dc,
+        }
+    }
+}
+
+impl Listener for Shared {
+    fn keep(&self, dc: i32, saved: Saved) {
+        self.keep_with(|kept| {
+            kept.keys.insert(dc, saved);
+        });
+    }
+
+    fn key_lost(&self, dc: i32) {
+        self.keep_with(|kept| {
+            kept.keys.remove(&dc);
+        });
+        self.tell(Notice::KeyLost { dc });
+    }
+
+    fn update(&self, dc: i32, object: Bytes) {
+        self.tell(Notice::Update { dc, object });
+    }
+
+    fn missed(&self, dc: i32) {
+        self.tell(Notice::Missed { dc });
+    }
+
+    fn connected(&self, dc: i32, is_connected: bool) {
+        self.tell(Notice::Connection { dc, is_connected });
+    }
+}
+
+/// What comes without being asked for. Holds no connection: it goes on while there is a [`Client`].
+pub struct Updates {
+    shared: Arc<Shared>,
+}
+
+impl Updates {
+    /// Waits for the next one. May be dropped at any time and asked again: nothing is lost.
+    pub async fn next(&mut self) -> Notice {
+        loop {
+            let news = self.shared.news.notified();
+            if let Some(notice) = self.shared.notices.lock().pop_front() {
+                return notice;
+            }
+            news.await;
+        }
+    }
+}
+
+impl fmt::Debug for Updates {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Updates(…)")
+    }
+}
+
+/// Notices that wait for somebody who reads them.
+const NOTICES_MAX: usize = 10_000;

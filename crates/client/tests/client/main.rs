@@ -1,0 +1,9 @@
+//! The client against a real server: gateway, session host and store in this process, sockets between.
+
+#![cfg(test)]
+
+mod calls;
+mod faults;
+mod keys;
+mod proxy;
+mod server;
