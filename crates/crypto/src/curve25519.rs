@@ -56,9 +56,9 @@ impl Field {
     fn plus(self, other: Self) -> Self {
         let mut sum = [0; 4];
         let mut carry = 0_u128;
-        for at in 0..4 {
-            carry += u128::from(self.0[at]) + u128::from(other.0[at]);
-            (sum[at], carry) = split(carry);
+        for (sum, (a, b)) in sum.iter_mut().zip(self.0.into_iter().zip(other.0)) {
+            carry += u128::from(a) + u128::from(b);
+            (*sum, carry) = split(carry);
         }
         Self(sum).fold(carry)
     }
