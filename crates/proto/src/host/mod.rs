@@ -17,6 +17,7 @@
 
 mod binding;
 mod calls;
+mod census;
 mod gone;
 mod handover;
 mod http;
@@ -29,6 +30,7 @@ mod refused;
 mod sessions;
 mod timers;
 
+pub use census::Census;
 pub use handover::Handover;
 pub use prepare::{PreparedAnswer, PreparedFrame};
 pub use pushes::PreparedPush;

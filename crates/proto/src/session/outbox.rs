@@ -490,6 +490,11 @@ impl Outbox {
         self.queue.shrink_to_fit();
     }
 
+    /// Returns how many messages wait to be acknowledged, and their bytes.
+    pub(crate) fn unacked_size(&self) -> (usize, usize) {
+        (self.unacked.len(), self.unacked_bytes)
+    }
+
     /// Returns how many messages wait for a link.
     pub(crate) fn queued(&self) -> usize {
         self.queue.len()

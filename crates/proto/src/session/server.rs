@@ -472,6 +472,16 @@ impl Session<Server> {
             .map(|call| call.msg_id)
     }
 
+    /// Returns how many identifiers are remembered.
+    pub(crate) fn received_ids(&self) -> usize {
+        self.inbox.len()
+    }
+
+    /// Returns how many messages wait to be acknowledged, and their bytes.
+    pub(crate) fn unacked(&self) -> (usize, usize) {
+        self.outbox.unacked_size()
+    }
+
     /// Tells how many messages wait for a connection.
     pub(crate) fn queued(&self) -> usize {
         self.outbox.queued()
