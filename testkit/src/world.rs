@@ -200,6 +200,7 @@ impl World {
         self.steps += 1;
         self.note(&event);
         self.happen(event);
+        self.check_limits();
         true
     }
 

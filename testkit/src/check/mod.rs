@@ -1,6 +1,7 @@
 //! Checkers. They look at what crosses the borders of the parts, and know nothing of what the workload wants.
 
 mod base;
+mod limits;
 pub(crate) mod pushes;
 pub(crate) mod tokens;
 pub(crate) mod wire;

@@ -190,6 +190,10 @@ impl World {
         }
         let mut is_good = true;
         for item in got {
+            // What came before it may have made the client leave.
+            if !self.clients[client].conns.iter().any(|it| it.id == conn) {
+                return;
+            }
             is_good &= match item {
                 Got::Payload(payload) => self.client_opens(client, conn, payload),
                 Got::QuickAck(token) => self.client_is_acked(client, conn, token),
