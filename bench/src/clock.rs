@@ -6,8 +6,8 @@ use crate::cases::Case;
 
 /// Returns the nanoseconds of one piece of work: those of the fastest of several batches.
 ///
-/// The fastest, since whatever else happens on a machine only ever makes a batch slower. The asker repeats the question
-/// and takes the median.
+/// The fastest, since whatever else happens on a machine only ever makes a batch slower. The asker does the same with the
+/// answers of several rounds.
 pub(crate) fn measure(case: &mut Case) -> f64 {
     let repeats = repeats(case);
     let fastest = (0..BATCHES)

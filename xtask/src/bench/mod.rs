@@ -65,7 +65,7 @@ fn machine() -> Result<String> {
     rustc.arg("--version");
     let rustc = process::output(rustc)?;
     Ok(format!(
-        "Processor: {}, with {}. Compiler: {}. Medians of {ROUNDS} rounds, in each of which everyone had a turn.\n",
+        "Processor: {}, with {}. Compiler: {}. The fastest of {ROUNDS} rounds, in each of which everyone had a turn.\n",
         field("model name"),
         wide.join(" "),
         rustc.trim()
