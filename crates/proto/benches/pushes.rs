@@ -215,15 +215,15 @@ impl World {
     }
 
     fn seal_in_batches(&mut self) {
-        let mut rest = std::mem::take(&mut self.drained);
-        while !rest.is_empty() {
-            let later = rest.split_off(rest.len().min(FANOUT_BATCH_LINKS));
+        let mut rest = self.drained.drain(..);
+        let mut batch = Vec::with_capacity(FANOUT_BATCH_LINKS);
+        while rest.len() > 0 {
+            batch.extend(rest.by_ref().take(FANOUT_BATCH_LINKS));
             let records = &self.records;
             let find = |id| records.get(&id).cloned();
-            fanout::seal(&mut rest, find, &mut self.rng, |link, input| {
+            fanout::seal(&mut batch, find, &mut self.rng, |link, input| {
                 black_box((link, input));
             });
-            rest = later;
         }
     }
 }
