@@ -5,9 +5,9 @@
 //!
 //! Each thread has a generator of its own:
 //!
-//! - It makes [`BUFFER_BYTES`] at a time with ChaCha20; the first 32 bytes become the next key, and what is handed out is
+//! - It makes 1 KiB at a time with ChaCha20; the first 32 bytes become the next key, and what is handed out is
 //!   erased here. Who reads the memory learns nothing of what was handed out before.
-//! - After [`RESEED_BYTES`] the operating system gives a new key, so that such a reader does not follow for ever.
+//! - After 1 MiB the operating system gives a new key, so that such a reader does not follow for ever.
 //! - A process that was forked draws a new key before its first byte: both halves would otherwise go on alike. A fork
 //!   shows in the number of the process; only a grandchild that is given the number of its dead grandparent looks like
 //!   its own ancestor, and only if that happens between two loans of one thread.
