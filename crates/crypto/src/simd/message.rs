@@ -51,20 +51,38 @@ impl Drop for KeyIv {
     }
 }
 
+/// How a processor derives key and vector of the message with this `msg_key`.
+pub(super) type Derive = unsafe fn(&DirectionPart, msg_key: __m128i) -> KeyIv;
+
 /// Encrypts the plaintext and returns `msg_key_large`.
+///
+/// # Safety
+///
+/// The processor has AES-NI, AVX, SHA-NI and what `derive` needs.
 #[target_feature(enable = "aes,sha,avx")]
-pub(super) fn seal(key: &DirectionPart, text: &mut [[u8; 16]]) -> [u8; 32] {
+pub(super) unsafe fn seal(derive: Derive, key: &DirectionPart, text: &mut [[u8; 16]]) -> [u8; 32] {
     let large = hash(key, text);
-    let derived = derive(key, msg_key(large));
+    // SAFETY: the processor has what it needs.
+    let derived = unsafe { derive(key, msg_key(large)) };
     let schedule = Schedule::encrypting(derived.key);
     ige::run::<true>(&schedule, before_first::<true>(derived.iv), text);
     to_bytes(large)
 }
 
 /// Decrypts the ciphertext and returns `msg_key_large` of what came out.
+///
+/// # Safety
+///
+/// The processor has AES-NI, AVX, SHA-NI and what `derive` needs.
 #[target_feature(enable = "aes,sha,avx")]
-pub(super) fn open(key: &DirectionPart, msg_key: &[u8; 16], text: &mut [[u8; 16]]) -> [u8; 32] {
-    let derived = derive(key, load(msg_key));
+pub(super) unsafe fn open(
+    derive: Derive,
+    key: &DirectionPart,
+    msg_key: &[u8; 16],
+    text: &mut [[u8; 16]],
+) -> [u8; 32] {
+    // SAFETY: the processor has what it needs.
+    let derived = unsafe { derive(key, load(msg_key)) };
     let schedule = Schedule::decrypting(derived.key);
     to_bytes(decrypt_and_hash(key, &schedule, derived.iv, text))
 }
@@ -215,7 +233,7 @@ pub(super) fn hashed_blocks(text: &[[u8; 16]]) -> usize {
 /// One of them.
 #[inline]
 #[target_feature(enable = "avx")]
-fn hashed_block(key: &DirectionPart, text: &[[u8; 16]], i: usize) -> Block {
+pub(super) fn hashed_block(key: &DirectionPart, text: &[[u8; 16]], i: usize) -> Block {
     match whole_block(text, i) {
         Some(units) => units.map(|unit| load(&unit)),
         None => edge_block(key, text, i),

@@ -47,6 +47,8 @@ mod register;
 #[cfg(target_arch = "x86_64")]
 mod sha256;
 #[cfg(target_arch = "x86_64")]
+mod sha256_mixed;
+#[cfg(target_arch = "x86_64")]
 mod sha256_sixteen;
 #[cfg(target_arch = "x86_64")]
 mod x86;
@@ -182,7 +184,10 @@ impl Cpu {
             (Level::AesNi, has!("aes") && has!("avx")),
             (Level::AesSha, has!("sha")),
             (Level::Vaes256, has!("vaes") && has!("avx2")),
-            (Level::Vaes512, has!("avx512f") && has!("avx512bw")),
+            (
+                Level::Vaes512,
+                has!("avx512f") && has!("avx512bw") && has!("avx512vl"),
+            ),
         ];
         let level = found
             .into_iter()

@@ -49,6 +49,28 @@ impl State {
         [rounds_a.finish(), rounds_b.finish()]
     }
 
+    /// Does four rounds with the sums of their words and constants.
+    #[inline]
+    #[target_feature(enable = "sha,avx")]
+    pub(super) fn four_rounds(self, sums: __m128i) -> Self {
+        let Self { abef, cdgh } = self;
+        let two_later = _mm_sha256rnds2_epu32(cdgh, abef, sums);
+        Self {
+            abef: _mm_sha256rnds2_epu32(abef, two_later, _mm_shuffle_epi32::<0x0e>(sums)),
+            cdgh: two_later,
+        }
+    }
+
+    /// Adds what came out of the rounds to what went in.
+    #[inline]
+    #[target_feature(enable = "sha,avx")]
+    pub(super) fn plus(self, rounds: Self) -> Self {
+        Self {
+            abef: _mm_add_epi32(self.abef, rounds.abef),
+            cdgh: _mm_add_epi32(self.cdgh, rounds.cdgh),
+        }
+    }
+
     /// Returns the hash that the state is after the last block, in the order of memory.
     #[inline]
     #[target_feature(enable = "sha,avx")]
@@ -85,14 +107,9 @@ impl Rounds {
     #[inline]
     #[target_feature(enable = "sha,avx")]
     pub(super) fn four(&mut self, group: usize) {
-        let State { abef, cdgh } = self.state;
         let [w0, w1, w2, w3] = self.schedule;
-        let sum = _mm_add_epi32(w0, words(ROUND_CONSTANTS[group]));
-        let two_later = _mm_sha256rnds2_epu32(cdgh, abef, sum);
-        self.state = State {
-            abef: _mm_sha256rnds2_epu32(abef, two_later, _mm_shuffle_epi32::<0x0e>(sum)),
-            cdgh: two_later,
-        };
+        let sums = _mm_add_epi32(w0, words(ROUND_CONSTANTS[group]));
+        self.state = self.state.four_rounds(sums);
         let w4 = if group < 12 {
             let sum = _mm_add_epi32(_mm_sha256msg1_epu32(w0, w1), _mm_alignr_epi8::<4>(w3, w2));
             _mm_sha256msg2_epu32(sum, w3)
@@ -105,10 +122,7 @@ impl Rounds {
     #[inline]
     #[target_feature(enable = "sha,avx")]
     pub(super) fn finish(self) -> State {
-        State {
-            abef: _mm_add_epi32(self.before.abef, self.state.abef),
-            cdgh: _mm_add_epi32(self.before.cdgh, self.state.cdgh),
-        }
+        self.before.plus(self.state)
     }
 }
 

@@ -2,8 +2,8 @@
 
 use super::aes::{self, Schedule};
 use super::lanes::{self, Task};
-use super::message::{self, KeyIv};
-use super::{Cpu, Level, ctr, ige, sha256_sixteen};
+use super::message::{self, Derive, KeyIv};
+use super::{Cpu, Level, ctr, ige, sha256_mixed, sha256_sixteen};
 use crate::auth_key::DirectionPart;
 
 /// Proof of AES-NI and AVX.
@@ -52,20 +52,24 @@ impl Aes {
     }
 }
 
-/// Proof of AES-NI, AVX and SHA-NI.
+/// Proof of AES-NI, AVX and SHA-NI, and of what the way to derive needs.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct AesSha(());
+pub(crate) struct AesSha(Derive);
 
 impl AesSha {
     #[inline]
     pub(super) fn new(cpu: Cpu) -> Option<Self> {
-        (cpu.level() >= Level::AesSha).then_some(Self(()))
+        match cpu.level() {
+            Level::Plain | Level::AesNi => None,
+            Level::AesSha | Level::Vaes256 => Some(Self(message::derive)),
+            Level::Vaes512 => Some(Self(sha256_mixed::derive)),
+        }
     }
 
     /// Encrypts a plaintext in place; returns `msg_key_large`.
     pub(crate) fn seal(self, key: &DirectionPart, text: &mut [[u8; 16]]) -> [u8; 32] {
-        // SAFETY: `self` proves AES-NI, AVX and SHA-NI.
-        unsafe { message::seal(key, text) }
+        // SAFETY: `self` proves all of it.
+        unsafe { message::seal(self.0, key, text) }
     }
 
     /// Decrypts a ciphertext in place; returns `msg_key_large` of what came out, which is the caller's to compare.
@@ -75,8 +79,8 @@ impl AesSha {
         msg_key: &[u8; 16],
         text: &mut [[u8; 16]],
     ) -> [u8; 32] {
-        // SAFETY: `self` proves AES-NI, AVX and SHA-NI.
-        unsafe { message::open(key, msg_key, text) }
+        // SAFETY: `self` proves all of it.
+        unsafe { message::open(self.0, key, msg_key, text) }
     }
 
     /// Returns `msg_key_large` of two plaintexts.
@@ -91,8 +95,8 @@ impl AesSha {
 
     /// Derives the key and vector of a message.
     pub(crate) fn derive(self, key: &DirectionPart, msg_key: &[u8; 16]) -> KeyIv {
-        // SAFETY: `self` proves AVX and SHA-NI.
-        unsafe { message::derive(key, aes::load(msg_key)) }
+        // SAFETY: `self` proves what it needs.
+        unsafe { (self.0)(key, aes::load(msg_key)) }
     }
 }
 
