@@ -36,12 +36,13 @@ impl Proxy {
         let relaying = Arc::clone(&shared);
         let accepting = tokio::spawn(async move {
             while let Ok((client, _)) = listener.accept().await {
-                relaying.connections.fetch_add(1, Ordering::Relaxed);
                 let max = relaying.bytes_down_max.load(Ordering::Relaxed);
                 let relay = tokio::spawn(relay(client, target, max));
                 let mut relays = relaying.relays.lock();
                 relays.retain(|it| !it.is_finished());
                 relays.push(relay);
+                // Under the lock: what is counted can be cut.
+                relaying.connections.fetch_add(1, Ordering::Relaxed);
             }
         });
         Self {
