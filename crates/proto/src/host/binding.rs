@@ -8,7 +8,7 @@ use heliogram_tl::{Deserialize, api};
 
 use crate::cx::Cx;
 use crate::exchange::binding::{self, Claim};
-use crate::host::calls::Origin;
+use crate::host::calls::{Origin, UNBOUND};
 use crate::host::identity::Entry;
 use crate::host::link::Last;
 use crate::host::prepare::PreparedAnswer;
@@ -36,7 +36,8 @@ impl Host {
             Err(error) => return Some(error.rpc_error()),
         };
         let entry = self.entry(key.identity(), session_id)?;
-        entry.bindings = entry.bindings.saturating_add(1);
+        let binding = entry.binding.get_or_insert_default();
+        binding.requests = binding.requests.saturating_add(1);
         let id = self.call_id(msg_id, origin)?;
         cx.out.push(Effect::Bind { id, claim });
         None
@@ -63,15 +64,39 @@ impl Host {
     fn answer_bind(&mut self, call: CallId, answer: PreparedAnswer, cx: &mut Cx<'_, Effect>) {
         let (identity, session_id) = (call.identity, call.session_id);
         let link = self.entry(identity, session_id).and_then(|entry| {
-            entry.bindings = entry.bindings.saturating_sub(1);
+            if let Some(binding) = &mut entry.binding {
+                binding.requests = binding.requests.saturating_sub(1);
+            }
             entry.session.link_of_call(call.msg_id)
         });
-        self.speak_unless_binding(identity, session_id, link, cx);
+        self.end_binding(identity, session_id, link, cx);
         self.on_answer(call, answer, cx);
     }
 
-    /// Lets a session that was silent say what it has to, unless a request to bind its key has no outcome yet.
-    pub(super) fn speak_unless_binding(
+    /// Ends a session's wait for its key to be bound, unless a request to bind it has no outcome yet: it stays unbound.
+    pub(super) fn end_binding(
+        &mut self,
+        identity: Identity,
+        session_id: SessionId,
+        link: Option<LinkId>,
+        cx: &Cx<'_, Effect>,
+    ) {
+        let Some(entry) = self.entry(identity, session_id) else {
+            return;
+        };
+        let Some(binding) = entry.binding.take_if(|it| it.requests == 0) else {
+            return;
+        };
+        for call in binding.waiting {
+            entry.session.fail(call.msg_id, UNBOUND);
+        }
+        // A request under a key that is bound already may be a captured one, and draws nothing to its connection.
+        let link = link.filter(|&link| entry.uses_key(link, identity.0));
+        self.speak(identity, session_id, link, cx);
+    }
+
+    /// Lets a session that was silent say what it has to: to this connection, or to the one that it trusts first.
+    pub(super) fn speak(
         &mut self,
         identity: Identity,
         session_id: SessionId,
@@ -81,10 +106,6 @@ impl Host {
         let Some(owned) = self.identities.get_mut(&identity) else {
             return;
         };
-        let is_over = |entry: &mut Entry| entry.session.is_silent() && entry.bindings == 0;
-        if !owned.session_mut(session_id).is_some_and(is_over) {
-            return;
-        }
         owned.salts.refresh(&self.source, cx.now.unix.seconds());
         let salt = owned.salts.current();
         if let Some(entry) = owned.session_mut(session_id) {

@@ -7,6 +7,7 @@ use heliogram_tl::{api, peek_id};
 
 use crate::cx::Cx;
 use crate::host::binding::is_unbound;
+use crate::host::identity::Waiting;
 use crate::host::prepare::PreparedAnswer;
 use crate::host::timers::Timer;
 use crate::host::{CallId, Effect, Host, Input};
@@ -87,10 +88,10 @@ impl Host {
     }
 
     /// Hands a call out, now or when the calls that it names are over. If it may not be made returns the `rpc_error`.
-    fn on_call(
+    pub(super) fn on_call(
         &mut self,
         msg_id: MsgId,
-        request: Request,
+        mut request: Request,
         origin: Origin,
         cx: &mut Cx<'_, Effect>,
     ) -> Option<(i32, &'static str)> {
@@ -107,23 +108,30 @@ impl Host {
             return Some((400, "CONNECTION_API_ID_INVALID"));
         }
         let owned = self.identities.get_mut(&identity)?;
-        if let Some(client) = request.client {
+        if let Some(client) = request.client.take() {
             owned.layer = request.layer.or(owned.layer);
             if owned.client.as_deref() != Some(&*client) {
                 owned.client = Some(Arc::from(client));
             }
         }
-        if is_unbound(&key) && !is_allowed_unbound(&request.query) {
-            return Some((401, "AUTH_KEY_PERM_EMPTY"));
+        if peek_id(&request.query) == Some(api::auth::BindTempAuthKey::ID) {
+            return self.on_bind(msg_id, &request.query, origin, cx);
         }
-        match peek_id(&request.query) {
-            Some(api::auth::BindTempAuthKey::ID) => {
-                return self.on_bind(msg_id, &request.query, origin, cx);
+        if is_unbound(&key) {
+            if let Some(binding) = &mut owned.session_mut(session_id)?.binding {
+                binding.waiting.push(Waiting {
+                    msg_id,
+                    request,
+                    origin,
+                });
+                return None;
             }
-            Some(api::auth::DropTempAuthKeys::ID) => {
-                return self.on_drop_keys(msg_id, &request.query, origin, cx);
+            if !is_allowed_unbound(&request.query) {
+                return Some(UNBOUND);
             }
-            Some(_) | None => {}
+        }
+        if peek_id(&request.query) == Some(api::auth::DropTempAuthKeys::ID) {
+            return self.on_drop_keys(msg_id, &request.query, origin, cx);
         }
         let (layer, client) = (request.layer.or(owned.layer), owned.client.clone());
         let session = &mut owned.session_mut(session_id)?.session;
@@ -182,12 +190,13 @@ impl Host {
     }
 }
 
+/// Nothing else may be called under a temporary key that nobody has bound.
+pub(super) const UNBOUND: (i32, &str) = (401, "AUTH_KEY_PERM_EMPTY");
+
 /// Tells whether a method may be called under an unbound temporary key.
 fn is_allowed_unbound(query: &[u8]) -> bool {
     matches!(
         peek_id(query),
-        Some(
-            api::auth::BindTempAuthKey::ID | api::help::GetConfig::ID | api::help::GetNearestDc::ID
-        )
+        Some(api::help::GetConfig::ID | api::help::GetNearestDc::ID)
     )
 }

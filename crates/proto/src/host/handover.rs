@@ -11,8 +11,9 @@
 //! [`Session::absorb`]: crate::session::Session
 
 use crate::cx::{Cx, Mono};
+use crate::host::calls::Origin;
 use crate::host::http::Http;
-use crate::host::identity::Owned;
+use crate::host::identity::{Owned, Waiting};
 use crate::host::timers::Timer;
 use crate::host::{CallId, Effect, Host, binding};
 use crate::ids::{Identity, LinkId, SessionId};
@@ -77,8 +78,6 @@ impl Host {
             let session_id = entry.session.id();
             let timer = Timer::Session(identity, session_id);
             self.timers.disarm(timer, &mut entry.armed);
-            // The outcome of any other is passed on like an answer.
-            entry.bindings = 0;
             // What was sent outside of it, too, came under its name.
             self.ids.raise_to(entry.session.last_sent());
             entry.session.raise_ids_to(self.ids.last());
@@ -122,7 +121,9 @@ impl Host {
             http,
         } = handover;
         let identity = key.identity();
-        let sessions = owned.map_or_else(Vec::new, |owned| self.unite(&key, *owned, cx));
+        let (sessions, waiting) = owned
+            .map(|owned| self.unite(&key, *owned, cx))
+            .unwrap_or_default();
         for (link, at) in disconnects {
             if let Some(state) = self.links.get_mut(&link) {
                 state.set_disconnect(at);
@@ -139,9 +140,12 @@ impl Host {
         let entry = self.entry(identity, call.session_id);
         let link = entry.and_then(|entry| entry.session.link_of_call(call.msg_id));
         for &session_id in &sessions {
-            self.speak_unless_binding(identity, session_id, link, cx);
+            self.speak(identity, session_id, link, cx);
         }
         self.on_answer(call, binding::bool_true(), cx);
+        for call in waiting {
+            self.run_waiting(call, key, cx);
+        }
         for session_id in sessions {
             self.settle(identity, session_id, cx);
         }
@@ -153,11 +157,37 @@ impl Host {
         }
     }
 
-    /// Unites the sessions of a temporary key with those of its identity; returns which came.
-    fn unite(&mut self, key: &KeyFacts, handed: Owned, cx: &mut Cx<'_, Effect>) -> Vec<SessionId> {
+    /// Runs a call that has waited for its key to be bound, unless its client has dropped it.
+    fn run_waiting(&mut self, call: Waiting, key: KeyFacts, cx: &mut Cx<'_, Effect>) {
+        let Waiting {
+            msg_id,
+            request,
+            origin,
+        } = call;
+        let (identity, session_id) = (key.identity(), origin.session_id);
+        let entry = self.entry(identity, session_id);
+        if !entry.is_some_and(|it| it.session.is_running(msg_id)) {
+            return;
+        }
+        let origin = Origin { key, ..origin };
+        if let Some(error) = self.on_call(msg_id, request, origin, cx)
+            && let Some(entry) = self.entry(identity, session_id)
+        {
+            entry.session.fail(msg_id, error);
+        }
+    }
+
+    /// Unites the sessions of a temporary key with those of its identity; returns which came, and the calls that have
+    /// waited for it.
+    fn unite(
+        &mut self,
+        key: &KeyFacts,
+        handed: Owned,
+        cx: &mut Cx<'_, Effect>,
+    ) -> (Vec<SessionId>, Vec<Waiting>) {
         let (identity, now) = (key.identity(), cx.now);
         let owned = self.owned(identity, cx);
-        let came = owned.absorb(identity, key, handed, now.mono);
+        let (came, waiting) = owned.absorb(identity, key, handed, now);
         let mut spare = Vec::new();
         for &session_id in &came {
             let Some(entry) = owned.session_mut(session_id) else {
@@ -182,6 +212,6 @@ impl Host {
         {
             self.end_session(identity, oldest, cx);
         }
-        came
+        (came, waiting)
     }
 }

@@ -4,10 +4,12 @@ use core::time::Duration;
 use std::sync::Arc;
 
 use crate::cx::{Cx, Mono, Now};
+use crate::host::calls::{Origin, UNBOUND};
 use crate::host::refused::RefusedEarly;
 use crate::ids::{AuthKeyId, Identity, LinkId, MsgId, Salt, SessionId};
 use crate::limits::{ENDED_SESSIONS_MAX, LINKS_PER_SESSION_MAX, RECEIVED_ID_AGE_S, SESSION_TIDY_S};
 use crate::port::{ClientInfo, FromHost, KeyFacts};
+use crate::session::request::Request;
 use crate::session::salts::Salts;
 use crate::session::{Outgoing, Session};
 use crate::side::Server;
@@ -56,8 +58,25 @@ pub(super) struct Entry {
     pub(super) armed: Option<Mono>,
     /// When there is room to give back.
     pub(super) tidy_at: Option<Mono>,
-    /// Requests to bind its key that have no outcome yet.
-    pub(super) bindings: u32,
+    /// While a request to bind its key has no outcome.
+    pub(super) binding: Option<Box<Binding>>,
+}
+
+/// What waits for the outcome of a request to bind a session's key.
+#[derive(Debug, Default)]
+pub(super) struct Binding {
+    /// Requests that have no outcome yet.
+    pub(super) requests: u32,
+    /// Calls of the session, which run once its key is bound. They count among those that run.
+    pub(super) waiting: Vec<Waiting>,
+}
+
+/// A call that waits for its key to be bound.
+#[derive(Debug)]
+pub(super) struct Waiting {
+    pub(super) msg_id: MsgId,
+    pub(super) request: Request,
+    pub(super) origin: Origin,
 }
 
 /// A connection that a session uses, and the key to seal with.
@@ -118,7 +137,7 @@ impl Owned {
             last_used: now,
             armed: None,
             tidy_at: None,
-            bindings: 0,
+            binding: None,
         });
     }
 
@@ -140,15 +159,15 @@ impl Owned {
         Some(entry)
     }
 
-    /// Unites the sessions of a temporary key that was bound with these; returns which came. What its client said of
-    /// itself is news.
+    /// Unites the sessions of a temporary key that was bound with these; returns which came, and the calls that have
+    /// waited for it and did not come before. What its client said of itself is news.
     pub(super) fn absorb(
         &mut self,
         identity: Identity,
         key: &KeyFacts,
         other: Self,
-        now: Mono,
-    ) -> Vec<SessionId> {
+        now: Now,
+    ) -> (Vec<SessionId>, Vec<Waiting>) {
         let Self {
             salts: _,
             layer,
@@ -162,14 +181,30 @@ impl Owned {
         self.layer = layer.or(self.layer);
         self.client = client.or_else(|| self.client.take());
         let came = sessions.iter().map(|it| it.session.id()).collect();
+        let mut waiting = Vec::new();
         for mut entry in sessions {
             let id = entry.session.id();
-            let floor = self.floor(id, now);
+            let floor = self.floor(id, now.mono);
             entry.session.adopt(identity, *key, floor);
+            let mut waits = entry.binding.take().map_or_else(Vec::new, |it| it.waiting);
+            for late in waits.extract_if(.., |it| it.msg_id <= floor) {
+                entry.session.fail(late.msg_id, UNBOUND);
+            }
             match self.session_mut(id) {
-                Some(existing) => existing.absorb(entry, now),
+                Some(existing) => {
+                    waits.retain(|it| {
+                        let is_new = existing.session.is_new(it.msg_id);
+                        if !is_new {
+                            entry.session.forget_call(it.msg_id);
+                            existing.session.repeat(it.msg_id, it.origin.link, now);
+                        }
+                        is_new
+                    });
+                    existing.absorb(entry, now.mono);
+                }
                 None => self.sessions.push(entry),
             }
+            waiting.extend(waits);
         }
         self.ended.extend(ended);
         while self.ended.len() > ENDED_SESSIONS_MAX {
@@ -178,7 +213,7 @@ impl Owned {
         if let Some(refused) = refused {
             self.refused.get_or_insert_default().absorb(*refused);
         }
-        came
+        (came, waiting)
     }
 
     pub(super) fn entries(&self) -> impl Iterator<Item = &Entry> {
@@ -267,7 +302,7 @@ impl Entry {
             last_used,
             armed: _,
             tidy_at,
-            bindings: _,
+            binding: _,
         } = other;
         self.session.absorb(session);
         let is_trusted = links.iter().any(|it| it.is_trusted);
@@ -289,6 +324,11 @@ impl Entry {
     pub(super) fn spare_links(&self) -> impl Iterator<Item = LinkId> {
         let count = self.links.len().saturating_sub(LINKS_PER_SESSION_MAX);
         self.links().take(count)
+    }
+
+    /// Tells whether what goes to a link is sealed with this key.
+    pub(super) fn uses_key(&self, link: LinkId, key: AuthKeyId) -> bool {
+        self.links.iter().any(|it| it.link == link && it.key == key)
     }
 
     /// Returns the links that use one of these keys.

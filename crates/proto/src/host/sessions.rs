@@ -6,7 +6,6 @@ use core::time::Duration;
 
 use crate::cx::{Cx, Mono};
 use crate::envelope::Header;
-use crate::host::binding::is_unbound;
 use crate::host::calls::Origin;
 use crate::host::identity::{Entry, NO_FLOOR, Owned};
 use crate::host::link::{Link, Refusal};
@@ -18,7 +17,7 @@ use crate::ids::{Identity, LinkId, SessionId};
 use crate::limits::{
     QUEUED_MESSAGES_MAX, SESSION_IDLE_S_MAX, SESSIONS_PER_IDENTITY_MAX, SESSIONS_PER_LINK_MAX,
 };
-use crate::port::KeyFacts;
+use crate::port::{KeyFacts, KeyKind};
 use crate::session::incoming::Contents;
 use crate::session::salts::Salts;
 use crate::session::server::{Outcome, Turn};
@@ -61,8 +60,9 @@ impl Host {
             return;
         };
         let (source, now) = (&self.source, cx.now);
-        if is_unbound(&key) && contents.has_binding() {
+        if key.kind != KeyKind::Permanent && contents.has_binding() {
             entry.session.be_silent();
+            entry.binding.get_or_insert_default();
         }
         let mut turn = Turn {
             link,
@@ -97,7 +97,7 @@ impl Host {
         }
         effects.shrink_to(EFFECTS_KEPT_MAX);
         self.effects = effects;
-        self.speak_unless_binding(identity, header.session_id, Some(link), cx);
+        self.end_binding(identity, header.session_id, Some(link), cx);
         if outcome.is_err() {
             self.close(link, None, cx);
         }
@@ -105,8 +105,8 @@ impl Host {
     }
 
     /// Checks what can be checked without the session, in the documented order. Returns whether the salt is good: a
-    /// request to bind a key that is not bound yet needs none. Some clients can't bear to be told another one then, and
-    /// what it carries is bound to its message; but it may be a captured one.
+    /// request to bind a temporary key needs none. Some clients can't bear to be told another one then, and binding it
+    /// twice changes nothing; but it may be a captured one.
     fn check_outer(
         &mut self,
         key: &KeyFacts,
@@ -132,7 +132,7 @@ impl Host {
             None => (Salts::new(identity, source, now_s), false, NO_FLOOR),
         };
         let has_salt = salts.accept(header.salt, key, source, now_s);
-        let needs_salt = !is_unbound(key) || !contents.is_binding();
+        let needs_salt = key.kind == KeyKind::Permanent || !contents.is_binding();
         if needs_salt && !has_salt {
             return Err(BadMsg::Salt);
         }

@@ -7,11 +7,13 @@
 //!                              └─absorb───> one session, as the client always saw it: nothing is announced
 //! ```
 
-use crate::ids::{Identity, LinkId, MsgId, Salt};
+use crate::cx::Now;
+use crate::ids::{Identity, LinkId, MsgId, Salt, SeqNo};
 use crate::port::KeyFacts;
-use crate::session::Session;
 use crate::session::content::Content;
+use crate::session::inbox::Known;
 use crate::session::server::State;
+use crate::session::{Received, Session};
 use crate::side::Server;
 
 impl Session<Server> {
@@ -54,6 +56,32 @@ impl Session<Server> {
                 held.adopt(identity, key);
             }
         }
+    }
+
+    /// Tells whether a message was not received yet.
+    pub(crate) fn is_new(&self, id: MsgId) -> bool {
+        self.inbox.known(id) == Known::New && !self.remembers_call(id)
+    }
+
+    /// Tells whether a call has no answer yet.
+    pub(crate) fn is_running(&self, id: MsgId) -> bool {
+        self.position_of(id).is_some()
+    }
+
+    /// Takes out a call that another incarnation of this session answers.
+    pub(crate) fn forget_call(&mut self, id: MsgId) {
+        self.take_call(id);
+    }
+
+    /// Takes note that a client has sent a call again, under another key.
+    pub(crate) fn repeat(&mut self, msg_id: MsgId, link: LinkId, now: Now) {
+        self.on_duplicate(Received {
+            msg_id,
+            seqno: SeqNo(1),
+            link,
+            in_new_container: true,
+            now,
+        });
     }
 
     /// Unites this session with another incarnation of it. A call that both run is this one's.

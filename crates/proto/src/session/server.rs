@@ -319,7 +319,7 @@ impl Session<Server> {
     ///
     /// A client that has reconnected sends its calls again in a new container: then the answer will go there. A message
     /// alone may be a captured one, and draws no answer away that was not sent yet.
-    fn on_duplicate(&mut self, it: Received) -> Outcome {
+    pub(super) fn on_duplicate(&mut self, it: Received) -> Outcome {
         let answer = self.outbox.answer_to(it.msg_id);
         if let Some(Answer::Sent(answer)) = answer {
             self.outbox.bring::<Server>(answer, it.link);
@@ -334,7 +334,7 @@ impl Session<Server> {
     }
 
     /// Tells whether a message is known to be a call though its identifier is forgotten.
-    fn remembers_call(&self, id: MsgId) -> bool {
+    pub(super) fn remembers_call(&self, id: MsgId) -> bool {
         self.position_of(id).is_some() || self.outbox.answer_to(id).is_some()
     }
 

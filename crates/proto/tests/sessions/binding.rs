@@ -6,7 +6,7 @@ use bytes::Bytes;
 use heliogram_crypto::AuthKey;
 use heliogram_proto::exchange::binding::{self, Claim, Error, Subject};
 use heliogram_proto::host::{CallId, Effect, Handover, Input, PreparedPush};
-use heliogram_proto::ids::{Identity, LinkId, MsgId, Salt, SessionId};
+use heliogram_proto::ids::{Identity, LinkId, MsgId, Salt, SeqNo, SessionId};
 use heliogram_proto::limits::{LINKS_PER_SESSION_MAX, PARKED_BYTES_MAX, PARKED_FRAMES_MAX};
 use heliogram_proto::port::{Frame, KeyFacts, KeyKind, KeyRecord, Push, Target};
 use heliogram_tl::Deserialize;
@@ -185,6 +185,88 @@ fn a_call_that_came_under_the_old_key_does_not_run_again_under_the_renewed_one()
 }
 
 #[test]
+fn calls_that_come_with_a_request_to_bind_wait_for_it_and_run_for_the_permanent_key() {
+    let mut world = Client::new();
+    let (call, other) = (world.client_id(), world.client_id());
+    world.bind_with(&[(call, LOGGED_IN.to_vec()), (other, METHOD.to_vec())]);
+    assert!(world.calls.is_empty(), "also what an unbound key may call");
+    world.record();
+    world.take_over();
+    let ran: Vec<_> = world
+        .calls
+        .iter()
+        .map(|(_, it)| (it.msg_id, it.identity))
+        .collect();
+    let identity = Identity(world.perm.id);
+    assert_eq!(ran, [(call, identity), (other, identity)]);
+    assert_eq!(world.calls[0].1.key.perm, Some(world.perm.id));
+    world.answer_next(&METHOD);
+    world.answer_next(&METHOD);
+    assert_eq!(world.results().len(), 3);
+}
+
+#[test]
+fn calls_that_wait_for_a_binding_are_refused_if_it_is() {
+    let mut world = Client::new();
+    let call = world.client_id();
+    let bind = world.bind_with(&[(call, METHOD.to_vec())]);
+    let outcome = Err(Error::Invalid);
+    world.input(Input::Bound {
+        call: bind,
+        outcome,
+    });
+    let sent = world.answers();
+    let errors: Vec<_> = sent.iter().map(error).collect();
+    let expected = [
+        (401, "AUTH_KEY_PERM_EMPTY".to_owned()),
+        (400, "ENCRYPTED_MESSAGE_INVALID".to_owned()),
+    ];
+    assert_eq!(errors, expected);
+    assert!(world.calls.is_empty());
+}
+
+#[test]
+fn a_call_that_is_sent_again_with_a_request_to_bind_gets_its_answer_and_does_not_run_again() {
+    for is_answered in [false, true] {
+        let mut world = Client::new();
+        world.facts = world.perm;
+        let call = world.client_id();
+        world.send_as(call, LOGGED_IN.to_vec());
+        if is_answered {
+            world.answer_next(&METHOD);
+            world.received();
+        }
+        world.input(Input::Detach { link: LINK });
+        world.on_link(LinkId(2));
+        world.bind_again_with(call, &LOGGED_IN);
+        world.record();
+        world.take_over();
+        assert_eq!(world.calls.len(), usize::from(!is_answered));
+        if !is_answered {
+            world.answer_next(&METHOD);
+        }
+        let sent = world.drain(LinkId(2));
+        let results = sent.iter().filter(|it| it.id() == tl::RpcResult::ID);
+        let results = results.map(|it| it.read::<tl::RpcResult<'_>>());
+        let own: Vec<_> = results.filter(|it| it.req_msg_id == call.0).collect();
+        assert_eq!(own.len(), 1);
+        assert_eq!(own[0].result, METHOD);
+    }
+}
+
+#[test]
+fn a_call_that_was_dropped_while_it_waited_for_a_binding_does_not_run() {
+    let mut world = Client::new();
+    let call = world.client_id();
+    world.bind_with(&[(call, METHOD.to_vec())]);
+    let req_msg_id = call.0;
+    world.send(true, &tl::RpcDropAnswer { req_msg_id });
+    world.record();
+    world.take_over();
+    assert!(world.calls.is_empty());
+}
+
+#[test]
 fn a_message_that_came_before_the_hand_over_does_not_run_again_after_it() {
     let mut world = Client::new();
     world.facts = world.temp;
@@ -316,7 +398,7 @@ fn frames_that_have_waited_for_a_hand_over_are_answered_in_their_order() {
 }
 
 #[test]
-fn a_lone_request_to_bind_needs_no_salt_under_an_unbound_key_and_nothing_else_goes_without() {
+fn a_lone_request_to_bind_a_temporary_key_needs_no_salt_and_nothing_else_goes_without() {
     let mut world = Client::new();
     world.facts = world.temp;
     let wrong = Salt(77);
@@ -334,7 +416,7 @@ fn a_lone_request_to_bind_needs_no_salt_under_an_unbound_key_and_nothing_else_go
         },
         ..bind.clone()
     };
-    for refused in [contained, other, bound] {
+    for refused in [contained, other] {
         let id = refused.msg_id;
         world.submit(Frame {
             salt: wrong,
@@ -349,6 +431,34 @@ fn a_lone_request_to_bind_needs_no_salt_under_an_unbound_key_and_nothing_else_go
     });
 
     assert!(matches!(world.about_keys[..], [Effect::Bind { .. }]));
+
+    let mut world = Client::new();
+    world.submit(Frame {
+        salt: wrong,
+        ..bound
+    });
+    assert!(matches!(world.about_keys[..], [Effect::Bind { .. }]));
+}
+
+#[test]
+fn a_session_that_a_bound_key_begins_without_a_good_salt_is_announced_to_who_has_one() {
+    let mut world = Client::new();
+    world.temp.perm = Some(world.perm.id);
+    world.facts = world.temp;
+    let (msg_id, body) = world.binding(&key());
+    let seqno = world.seqno(true);
+    let frame = world.frame(msg_id, seqno, body);
+    world.submit(Frame {
+        salt: Salt(77),
+        ..frame
+    });
+    world.record();
+    let ids = |sent: Vec<Sent>| sent.iter().map(Sent::id).collect::<Vec<_>>();
+    assert_eq!(ids(world.drain(LINK)), [tl::RpcResult::ID]);
+    world.send_bytes(false, ping(1));
+    world.forward_all();
+    let sent = ids(world.drain(LINK));
+    assert_eq!(sent[0], tl::NewSessionCreated::ID);
 }
 
 #[test]
@@ -575,6 +685,35 @@ impl Client {
         found.unwrap()
     }
 
+    /// Sends a request to bind the temporary key in one container with calls that were made before it.
+    fn bind_with(&mut self, calls: &[(MsgId, Vec<u8>)]) -> CallId {
+        self.facts = self.temp;
+        let calls = calls.to_vec();
+        let items: Vec<_> = calls
+            .into_iter()
+            .map(|(id, body)| (id, self.seqno(true), body))
+            .collect();
+        self.bind_after(items)
+    }
+
+    /// The same with a call that was sent before, as the first of its session.
+    fn bind_again_with(&mut self, call: MsgId, body: &[u8]) {
+        self.facts = self.temp;
+        self.bind_after(vec![(call, SeqNo(1), body.to_vec())]);
+    }
+
+    fn bind_after(&mut self, mut items: Vec<(MsgId, SeqNo, Vec<u8>)>) -> CallId {
+        let (msg_id, body) = self.binding(&key());
+        items.push((msg_id, self.seqno(true), body));
+        let (outer, seqno, link) = (self.client_id(), self.seqno(false), self.link);
+        let frame = self.frame(outer, seqno, container(&items));
+        self.submit(Frame { link, ..frame });
+        let [Effect::Bind { id, .. }] = self.about_keys[..] else {
+            panic!("{:?}", self.about_keys)
+        };
+        id
+    }
+
     /// Does what a store and its shell do with the request.
     fn record(&mut self) {
         let at = self
@@ -651,6 +790,9 @@ impl Client {
             .collect()
     }
 }
+
+/// A method that an unbound key may not call.
+const LOGGED_IN: [u8; 4] = 0x0d91_a548_u32.to_le_bytes();
 
 fn end() -> u32 {
     u32::try_from(START_S).unwrap() + 3600
