@@ -45,7 +45,7 @@ impl World {
                 perm,
                 except,
             },
-            Effect::HandOver(handover) => return self.hand_over(handover),
+            Effect::HandOver(handover) => return self.hand_over(place, handover),
             Effect::TakenOver { key } => {
                 self.tell_edges(&keys::Input::Bound { facts: key });
                 return self.tell_owner(Identity(key.id), Input::TakenOver { key: key.id }, 0);
@@ -127,7 +127,12 @@ impl World {
         Ok(facts)
     }
 
-    fn hand_over(&mut self, handover: Box<Handover>) {
+    fn hand_over(&mut self, place: Place, handover: Box<Handover>) {
+        if let Some(part) = self.nodes[place.node].parts.get(&place.partition) {
+            for session in handover.sessions() {
+                self.checks.wire.leaves(session, part.host.term());
+            }
+        }
         self.coverage
             .fault("sessions handed over to a permanent key");
         let (to, links) = (handover.to(), handover.links());
@@ -176,7 +181,14 @@ impl World {
         let partition = partition_of(to);
         let node = self.ring.owners[partition].node;
         let state = &self.nodes[node];
-        if state.paused.is_none() && state.parts.contains_key(&partition) {
+        if state.paused.is_none()
+            && let Some(part) = state.parts.get(&partition)
+        {
+            if let Input::TakeOver(handover) = &input {
+                for session in handover.sessions() {
+                    self.checks.wire.arrives(session, part.host.term());
+                }
+            }
             self.step_host(node, partition, input);
             return self.arm_node(node);
         }

@@ -32,10 +32,13 @@ fn an_answer_that_is_lost_is_found() {
 
 #[test]
 fn a_captured_packet_that_is_executed_after_a_restart_is_found() {
-    assert_eq!(
-        caught(Mutation::ReuseTerm),
-        "d: a packet is executed once, by whatever host"
-    );
+    // In a term that is used again the call itself counts as run before, too.
+    let rules = [
+        "a: a host runs a call once for (identity, session, message)",
+        "d: a packet is executed once, by whatever host",
+    ];
+    let rule = caught(Mutation::ReuseTerm);
+    assert!(rules.contains(&rule), "{rule}");
 }
 
 #[test]

@@ -17,6 +17,8 @@ use crate::messages::{describe, walk};
 pub(crate) struct Wire {
     servers: BTreeMap<(Term, SessionId), Side>,
     clients: BTreeMap<SessionId, Side>,
+    /// Sessions on their way from one host to another.
+    moving: BTreeMap<SessionId, Side>,
     pub(crate) failures: Vec<Failure>,
 }
 
@@ -40,6 +42,25 @@ struct Seen<'a> {
 }
 
 impl Wire {
+    /// Takes note that a host of this term speaks for a session no more.
+    pub(crate) fn leaves(&mut self, session: SessionId, term: Term) {
+        if let Some(side) = self.servers.remove(&(term, session)) {
+            self.moving.insert(session, side);
+        }
+    }
+
+    /// Takes note that a host of this term speaks for a session that has left another, and counts on.
+    pub(crate) fn arrives(&mut self, session: SessionId, term: Term) {
+        let Some(side) = self.moving.remove(&session) else {
+            return;
+        };
+        let to = self.servers.entry((term, session)).or_default();
+        to.content_count += side.content_count;
+        to.last = to.last.max(side.last);
+        to.unique_id = to.unique_id.or(side.unique_id);
+        to.sent.extend(side.sent);
+    }
+
     /// Looks at what a host has said, in the order in which it did.
     pub(crate) fn host_said(&mut self, term: Term, item: &FromHost, coverage: &mut Coverage) {
         let FromHost::Seal {
@@ -183,7 +204,8 @@ impl Side {
         let kind = peek_id(it.body).unwrap_or(0);
         if kind == tl::NewSessionCreated::ID
             && let Ok(news) = tl::NewSessionCreated::from_bytes(it.body)
-            && self.unique_id.replace(news.unique_id) != Some(news.unique_id)
+            && let Some(before) = self.unique_id.replace(news.unique_id)
+            && before != news.unique_id
         {
             self.content_count = 0;
         }

@@ -1,6 +1,7 @@
 //! A client: the real session, the real transport, and connections that come and go.
 
 pub(crate) mod act;
+mod temporary;
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -14,6 +15,7 @@ use heliogram_proto::session::{Outgoing, Session};
 use heliogram_proto::side::Client as ClientSide;
 use heliogram_proto::transport::client::{Config, Incoming, Transport};
 
+use self::temporary::Temporary;
 use crate::body::Update;
 use crate::messages::describe;
 use crate::net::{ConnId, End, Who};
@@ -24,7 +26,10 @@ use crate::world::World;
 /// A client.
 #[derive(Debug)]
 pub(crate) struct Client {
+    /// What it seals with.
     pub(crate) key: AuthKey,
+    /// What that is, if it is temporary.
+    temporary: Option<Temporary>,
     pub(crate) session: Session<ClientSide>,
     /// The wall clock's error, in nanoseconds.
     pub(crate) skew_ns: i64,
@@ -71,6 +76,7 @@ impl Client {
     ) -> Self {
         Self {
             key,
+            temporary: None,
             last_session: Some(session.id()),
             hears_of: session.id(),
             session,
@@ -108,7 +114,13 @@ impl Client {
     }
 
     pub(crate) fn identity(&self) -> Identity {
-        Identity(self.key.id())
+        let temporary = self.temporary.as_ref();
+        temporary.map_or_else(|| Identity(self.key.id()), Temporary::identity)
+    }
+
+    /// Tells whether its key can't be used for calls yet.
+    fn is_binding(&self) -> bool {
+        self.temporary.as_ref().is_some_and(Temporary::is_binding)
     }
 }
 
@@ -156,6 +168,7 @@ impl World {
             return;
         };
         state.conns.remove(at);
+        self.forget_binding(client);
         self.step_client(client, Session::reconnected);
         self.with_weather(|net, weather| net.close(conn, End::Client, weather));
         if self.clients[client].conns.is_empty() {
@@ -225,7 +238,7 @@ impl World {
             let detail = format!("client {client} {id:?}");
             self.checks
                 .fail("f: -404 is said only of a key that is absent", detail);
-        } else if code == -404 {
+        } else if code == -404 && !self.outlives_its_key(client) {
             self.take_new_key(client);
         }
         false
@@ -303,6 +316,9 @@ impl World {
     }
 
     fn client_is_told(&mut self, client: usize, event: Told) {
+        if self.is_about_binding(client, &event) {
+            return;
+        }
         let state = &mut self.clients[client];
         match event {
             Told::Answer { call, reply } => match state.wishes.remove(&call) {
@@ -423,6 +439,10 @@ impl World {
         if !self.clients[client].is_online() {
             return;
         }
+        if self.clients[client].is_binding() {
+            self.ask_to_bind(client);
+            return self.arm_client(client);
+        }
         let now = self.clock(self.clients[client].skew_ns);
         let mut out = Vec::new();
         self.clients[client].session.drain(&mut Cx {
@@ -497,7 +517,7 @@ impl World {
             self.client_leaves(client, conn);
         }
         let state = &mut self.clients[client];
-        if !state.conns.is_empty() && state.next_ping <= self.now {
+        if !state.conns.is_empty() && state.next_ping <= self.now && !state.is_binding() {
             state.next_ping = self.now + PULSE;
             state.session.ping(0, Some(75));
         }
