@@ -15,17 +15,19 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use bytes::Bytes;
 use heliogram_crypto::SecretBytes;
+use heliogram_ports::conformance::record;
 use heliogram_ports::memory::MemoryKeys;
 use heliogram_ports::{
-    Answer, Backend, Call, FirstSalt, Frame, FromHost, KeyFacts, KeyKind, Reply, SessionPort,
-    ToHost, Wake,
+    Answer, AuthKeys, Backend, Binding, Bound, BoxFuture, Call, Edge, FirstSalt, Frame, FromHost,
+    Inserted, KeyFacts, KeyKind, KeyRecord, Reply, SessionPort, ToHost, Unavailable, Wake,
 };
 use heliogram_proto::host::Config;
 use heliogram_proto::ids::{AuthKeyId, LinkId, MsgId, Salt, SeqNo, SessionId, Term};
 use heliogram_session::LocalPort;
 use heliogram_tl::api::InitConnection;
 use heliogram_tl::mtproto::{
-    DestroySession, HttpWait, MsgContainer, PingDelayDisconnect, Pong, RpcResult,
+    DestroyAuthKey, DestroyAuthKeyFail, DestroyAuthKeyOk, DestroySession, HttpWait, MsgContainer,
+    NewSessionCreated, PingDelayDisconnect, Pong, RpcResult,
 };
 use heliogram_tl::{Deserialize, Serialize};
 use tokio::runtime::Handle;
@@ -243,6 +245,94 @@ async fn a_deadline_passes_without_any_message() {
     );
 }
 
+#[tokio::test]
+async fn a_store_that_cannot_say_destroys_nothing_and_every_gateway_hears_of_what_is_destroyed() {
+    for is_down in [true, false] {
+        let (kept, keys) = (record(7, KeyKind::Permanent), MemoryKeys::new());
+        let key = kept.facts.id;
+        assert_eq!(keys.insert(kept).await, Ok(Inserted::Stored));
+        let keys = Arc::new(Store { keys, is_down });
+        let mut gateway = Gateway::with(Arc::<Store>::clone(&keys), Scripted::now());
+        let edges = [Arc::new(Ear::default()), Arc::new(Ear::default())];
+        for edge in &edges {
+            let edge = Arc::downgrade(edge);
+            gateway.port.open(edge);
+        }
+
+        gateway.send_body(key, &DestroyAuthKey.to_bytes(), false);
+        assert!(!gateway.port.is_quiet(), "an answer is to come");
+        let answer = gateway.until_body_but_news().await;
+
+        let expected = if is_down {
+            DestroyAuthKeyFail::ID
+        } else {
+            DestroyAuthKeyOk::ID
+        };
+        assert_eq!(heliogram_tl::peek_id(&answer), Some(expected));
+        while !gateway.port.is_quiet() {
+            tokio::task::yield_now().await;
+        }
+        let told = if is_down { vec![] } else { vec![key] };
+        for edge in &edges {
+            assert_eq!(*edge.revoked.lock().unwrap(), told);
+        }
+        assert_eq!(keys.find(key).await.is_ok_and(|it| it.is_none()), !is_down);
+    }
+}
+
+/// A gateway that notes which keys are no more.
+#[derive(Default)]
+struct Ear {
+    revoked: Mutex<Vec<AuthKeyId>>,
+}
+
+impl Edge for Ear {
+    fn bound(&self, _: KeyFacts) {}
+
+    fn fan_out(self: Arc<Self>, _: Vec<LinkId>) {}
+
+    fn revoke(&self, key: AuthKeyId) {
+        self.revoked.lock().unwrap().push(key);
+    }
+}
+
+/// A store that may not be able to change anything.
+struct Store {
+    keys: MemoryKeys,
+    is_down: bool,
+}
+
+impl AuthKeys for Store {
+    fn find(&self, id: AuthKeyId) -> BoxFuture<'_, Result<Option<Arc<KeyRecord>>, Unavailable>> {
+        self.keys.find(id)
+    }
+
+    fn insert(&self, record: KeyRecord) -> BoxFuture<'_, Result<Inserted, Unavailable>> {
+        self.keys.insert(record)
+    }
+
+    fn bind(&self, binding: Binding) -> BoxFuture<'_, Result<Bound, Unavailable>> {
+        self.keys.bind(binding)
+    }
+
+    fn remove(&self, id: AuthKeyId) -> BoxFuture<'_, Result<Vec<AuthKeyId>, Unavailable>> {
+        Box::pin(async move {
+            if self.is_down {
+                return Err(Unavailable);
+            }
+            self.keys.remove(id).await
+        })
+    }
+
+    fn remove_bound(
+        &self,
+        perm: AuthKeyId,
+        except: Vec<AuthKeyId>,
+    ) -> BoxFuture<'_, Result<Vec<AuthKeyId>, Unavailable>> {
+        self.keys.remove_bound(perm, except)
+    }
+}
+
 /// What a gateway does, without sockets: one link, some keys.
 struct Gateway {
     port: LocalPort,
@@ -255,7 +345,10 @@ struct Gateway {
 
 impl Gateway {
     fn new(backend: Arc<Scripted>) -> Self {
-        let keys = Arc::new(MemoryKeys::new());
+        Self::with(Arc::new(MemoryKeys::new()), backend)
+    }
+
+    fn with(keys: Arc<dyn AuthKeys>, backend: Arc<Scripted>) -> Self {
         let config = Config::new(TERM, SecretBytes::new([1; 32]));
         let port = LocalPort::new(&config, 4, keys, backend, Handle::current());
         let wake = Arc::new(Woken::default());
@@ -330,6 +423,18 @@ impl Gateway {
         results
             .map(|result| (result.req_msg_id, result.result.to_vec()))
             .collect()
+    }
+
+    /// Waits for a message other than that of a new session.
+    async fn until_body_but_news(&self) -> Bytes {
+        loop {
+            let mut bodies = bodies(&self.drain());
+            bodies.retain(|it| heliogram_tl::peek_id(it) != Some(NewSessionCreated::ID));
+            if let Some(body) = bodies.pop() {
+                return body;
+            }
+            self.until_woken().await;
+        }
     }
 
     fn woken(&self) -> usize {
