@@ -152,9 +152,19 @@ impl Outbox {
         self.take_waiting(|it| it.call() == Some(call))
     }
 
-    /// Returns the calls that were sent and are not answered, oldest first.
+    /// Returns the calls that were sent and are not answered, oldest first. Those that fit only the message that
+    /// carried them are left out: they went under another key, and are never sent again.
     pub(crate) fn sent_calls(&self) -> impl Iterator<Item = &Sent> {
-        let is_sent = |it: &&Sent| it.copies > 0 && it.content.call().is_some();
+        let is_call = |it: &Content| {
+            matches!(
+                it,
+                Content::Call {
+                    is_pinned: false,
+                    ..
+                }
+            )
+        };
+        let is_sent = move |it: &&Sent| it.copies > 0 && is_call(&it.content);
         self.unacked().filter(is_sent)
     }
 
