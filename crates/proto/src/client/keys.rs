@@ -27,6 +27,8 @@ pub(super) struct TempKey {
     pub(super) first_salt: Salt,
     /// When a new one is to be made.
     pub(super) renew_at: Mono,
+    /// When it ends.
+    pub(super) ends_at: Mono,
 }
 
 /// A temporary key that is being bound.
@@ -34,7 +36,14 @@ pub(super) struct TempKey {
 pub(super) struct Candidate {
     pub(super) temp: TempKey,
     /// The call that binds it, once it was made on this connection.
-    pub(super) call: Option<u64>,
+    pub(super) call: Option<BindingCall>,
+}
+
+/// The call that binds a key.
+#[derive(Debug)]
+pub(super) struct BindingCall {
+    pub(super) number: u64,
+    pub(super) answer_by: Mono,
 }
 
 impl Candidate {
@@ -102,25 +111,57 @@ impl Keys {
         None
     }
 
-    /// The candidate is bound: it takes over.
-    pub(super) fn take_over(&mut self) {
-        if let Some(candidate) = self.candidate.take() {
-            self.previous = self.bound.take().map(|it| it.key);
-            self.bound = Some(candidate.temp);
+    /// The candidate is bound: it takes over. Returns its salt if there was a key before it, whose salts are others.
+    pub(super) fn take_over(&mut self) -> Option<Salt> {
+        let temp = self.candidate.take()?.temp;
+        let salt = temp.first_salt;
+        self.previous = self.bound.replace(temp).map(|it| it.key);
+        self.previous.is_some().then_some(salt)
+    }
+
+    /// Tells whether there is a temporary key, bound or not.
+    pub(super) const fn has_temporary(&self) -> bool {
+        self.bound.is_some() || self.candidate.is_some()
+    }
+
+    /// Forgets all temporary keys.
+    pub(super) fn drop_temporary(&mut self) {
+        self.previous = None;
+        self.candidate = None;
+        self.bound = None;
+    }
+
+    /// Forgets the temporary keys that have ended.
+    pub(super) fn drop_ended(&mut self, now: Mono) {
+        self.candidate.take_if(|it| it.temp.ends_at <= now);
+        if self.bound.take_if(|it| it.ends_at <= now).is_some() {
+            self.previous = None;
         }
     }
 
-    /// Forgets all temporary keys. Returns whether there were any.
-    pub(super) fn drop_temporary(&mut self) -> bool {
-        self.previous = None;
-        let was_candidate = self.candidate.take().is_some();
-        self.bound.take().is_some() || was_candidate
+    /// Returns when a temporary key ends, or a binding is to be answered.
+    pub(super) fn deadline(&self) -> Option<Mono> {
+        let candidate = self.candidate.as_ref();
+        let all = [
+            self.bound.as_ref().map(|it| it.ends_at),
+            candidate.map(|it| it.temp.ends_at),
+            candidate.and_then(|it| Some(it.call.as_ref()?.answer_by)),
+        ];
+        all.into_iter().flatten().min()
+    }
+
+    /// Puts the renewal of the bound key off.
+    pub(super) const fn renew_again_at(&mut self, at: Mono) {
+        if let Some(bound) = &mut self.bound {
+            bound.renew_at = at;
+        }
     }
 
     /// Tells whether this call binds the candidate.
     pub(super) fn is_binding(&self, call: u64) -> bool {
         let candidate = self.candidate.as_ref();
-        candidate.is_some_and(|it| it.call == Some(call))
+        let binding = candidate.and_then(|it| it.call.as_ref());
+        binding.is_some_and(|it| it.number == call)
     }
 
     /// Returns when the bound key is to be renewed; nothing while its successor is on the way.

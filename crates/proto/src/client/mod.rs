@@ -21,10 +21,13 @@ mod keys;
 mod line;
 mod on_input;
 mod on_key;
+#[cfg(test)]
+mod tests;
 
 pub use exchange::{Work, Worked};
 pub use keys::Saved;
 
+use core::fmt;
 use core::time::Duration;
 
 use bytes::Bytes;
@@ -162,8 +165,8 @@ pub enum Failure {
     WrongDataCentre,
 }
 
-impl core::fmt::Display for Failure {
-    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Binding => {
                 f.write_str("the server binds no temporary key: does it support forward secrecy?")
@@ -178,7 +181,6 @@ impl core::fmt::Display for Failure {
 impl core::error::Error for Failure {}
 
 /// A client of one data centre.
-#[derive(Debug)]
 pub struct Engine {
     config: Config,
     keys: Keys,
@@ -228,10 +230,8 @@ impl Engine {
     /// Says what is left to say, then hangs up for good: acknowledgements that wait go out.
     pub fn stop(&mut self, cx: &mut Cx<'_, Effect>) {
         self.send_waiting(cx);
-        if !matches!(self.line, Line::Down { .. }) {
-            cx.out.push(Effect::HangUp);
-        }
-        self.line = Line::Down { dial_at: None };
+        self.come_down(cx);
+        self.exchange = None;
     }
 
     /// Queues a call: one boxed method, to be answered by `due`. Returns the number by which its answer will be known.
@@ -272,7 +272,8 @@ impl Engine {
         let all = [
             self.line.deadline(&self.config),
             self.exchange.as_ref().map(Exchange::deadline),
-            self.keys.renew_at().filter(|_| self.is_ready()),
+            self.keys.renew_at().filter(|_| self.may_renew()),
+            self.keys.deadline(),
             session,
         ];
         all.into_iter().flatten().min()
@@ -293,6 +294,16 @@ impl Engine {
     /// Tells whether calls go out now.
     #[must_use]
     pub fn is_ready(&self) -> bool {
-        matches!(self.line, Line::Up(_)) && self.keys.is_ready()
+        matches!(&self.line, Line::Up(up) if up.transport.is_ready()) && self.keys.is_ready()
+    }
+}
+
+impl fmt::Debug for Engine {
+    /// Calls and keys are nobody's business.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Engine")
+            .field("is_ready", &self.is_ready())
+            .field("calls_waiting", &self.calls_waiting())
+            .finish_non_exhaustive()
     }
 }

@@ -44,7 +44,6 @@ impl Engine {
             out: &mut events,
         });
         self.on_events(events, cx);
-        self.forget_binding();
         if self.keys.is_ready() {
             cx.out.push(Effect::Tell(Event::Ready { introduce: false }));
         }
@@ -132,7 +131,7 @@ impl Engine {
         if let Refused { call } | Uncertain { call } = &event
             && self.keys.is_binding(*call)
         {
-            return self.forget_binding();
+            return self.on_binding_refused();
         }
         if event == GaveUp {
             self.renew_session(cx);
@@ -165,6 +164,7 @@ impl Engine {
             }
             Line::Down { .. } | Line::Dialling { .. } | Line::Up(_) => {}
         }
+        self.on_keys_deadline(cx);
         self.on_exchange_deadline(cx);
         self.on_renewal_deadline(cx);
         let mut events = Vec::new();
@@ -201,15 +201,38 @@ impl Engine {
         self.lose(cx);
     }
 
+    /// Closes the connection, and dials again after a time that is not the policy's. One that is not open is dialled
+    /// when it would have been.
+    pub(super) fn hang_up_for(&mut self, wait: core::time::Duration, cx: &mut Cx<'_, Effect>) {
+        if matches!(self.line, Line::Down { .. }) {
+            return;
+        }
+        self.come_down(cx);
+        self.dial_after(wait, cx);
+    }
+
+    /// Closes the connection, if there is one, and dials no other.
+    pub(super) fn come_down(&mut self, cx: &mut Cx<'_, Effect>) {
+        if !matches!(self.line, Line::Down { .. }) {
+            cx.out.push(Effect::HangUp);
+        }
+        self.forget_connection();
+    }
+
+    fn forget_connection(&mut self) {
+        self.line = Line::Down { dial_at: None };
+        if let Some(exchange) = &mut self.exchange {
+            exchange.disconnected();
+        }
+        self.forget_binding();
+    }
+
     /// Takes note that the connection is gone.
     fn lose(&mut self, cx: &mut Cx<'_, Effect>) {
         if matches!(self.line, Line::Down { .. }) {
             return;
         }
-        self.line = Line::Down { dial_at: None };
-        if let Some(exchange) = &mut self.exchange {
-            exchange.disconnected();
-        }
+        self.forget_connection();
         let Some(wait) = self.attempts.next_pause(cx.rng) else {
             return self.fail(Failure::Unreachable, cx);
         };
@@ -217,7 +240,7 @@ impl Engine {
     }
 
     /// Stays down for a while.
-    pub(super) fn dial_after(&mut self, wait: core::time::Duration, cx: &mut Cx<'_, Effect>) {
+    fn dial_after(&mut self, wait: core::time::Duration, cx: &mut Cx<'_, Effect>) {
         let dial_at = Some(cx.now.mono + wait);
         self.line = Line::Down { dial_at };
         cx.out.push(Effect::Tell(Event::Lost { retry_in: wait }));
@@ -225,10 +248,7 @@ impl Engine {
 
     /// Stays down until it is started again.
     pub(super) fn fail(&mut self, why: Failure, cx: &mut Cx<'_, Effect>) {
-        if !matches!(self.line, Line::Down { .. }) {
-            cx.out.push(Effect::HangUp);
-        }
-        self.line = Line::Down { dial_at: None };
+        self.come_down(cx);
         self.exchange = None;
         self.attempts.succeed();
         cx.out.push(Effect::Tell(Event::Failed(why)));

@@ -3,7 +3,7 @@
 use core::time::Duration;
 
 use crate::client::exchange::{Exchange, Next, Work, Worked};
-use crate::client::keys::{Candidate, Kind, Saved, TempKey};
+use crate::client::keys::{BindingCall, Candidate, Kind, Saved, TempKey};
 use crate::client::line::Line;
 use crate::client::{Effect, Engine, Event, Failure};
 use crate::cx::{Cx, Mono};
@@ -109,6 +109,7 @@ impl Engine {
                     expires_at_unix_s: expires_at_unix_s.cast_signed(),
                     first_salt: made.first_salt,
                     renew_at: renewal(cx.now.mono, life, cx),
+                    ends_at: cx.now.mono + life,
                 };
                 self.keys.candidate = Some(Candidate::new(temp));
             }
@@ -129,14 +130,18 @@ impl Engine {
 
     fn on_exchange_failed(&mut self, error: Error, cx: &mut Cx<'_, Effect>) {
         self.exchange = None;
+        if self.keys.is_ready() {
+            // There is time until the present key ends.
+            self.keys.renew_again_at(cx.now.mono + RENEW_PAUSE);
+            return self.hang_up(cx);
+        }
         self.failed_exchanges += 1;
         let wait = restart_after(self.failed_exchanges).filter(|_| error != Error::NoKnownKey);
         let Some(wait) = wait else {
             self.failed_exchanges = 0;
             return self.fail(Failure::Exchange(error), cx);
         };
-        self.hang_up(cx);
-        self.dial_after(wait, cx);
+        self.hang_up_for(wait, cx);
     }
 
     pub(super) fn on_exchange_deadline(&mut self, cx: &mut Cx<'_, Effect>) {
@@ -171,10 +176,7 @@ impl Engine {
             salt: temp.first_salt,
             expires_at_unix_s: temp.expires_at_unix_s,
         };
-        // When too many calls wait, one of them is answered soon, or was lost with its connection.
-        let Ok((call, message)) = self.session.bind(&binding, cx.now, cx.rng) else {
-            return;
-        };
+        let (number, message) = self.session.bind(&binding, cx.now, cx.rng);
         let message = Message {
             header: message.header,
             body: &message.body,
@@ -183,19 +185,32 @@ impl Engine {
         // It is a whole number of words, as any method is.
         let _ = envelope::seal::<Client>(&temp.key, &message, &mut sealed, cx.rng);
         let _ = up.transport.encode(&sealed, false, cx.rng, &mut out);
-        candidate.call = Some(call);
+        candidate.call = Some(BindingCall {
+            number,
+            answer_by: cx.now.mono + self.config.exchange_answer_max,
+        });
         cx.out.push(Effect::Send(out));
     }
 
     pub(super) fn on_binding_answer(&mut self, reply: &Reply, cx: &mut Cx<'_, Effect>) {
         if matches!(reply, Reply::Result(result) if **result == BOOL_TRUE) {
-            self.keys.take_over();
+            if let Some(salt) = self.keys.take_over() {
+                self.session.set_salt(salt);
+            }
             self.failed_bindings = 0;
             cx.out.push(Effect::Tell(Event::Ready { introduce: true }));
             return;
         }
-        self.failed_bindings = self.failed_bindings.saturating_add(1);
+        if matches!(reply, Reply::Error(error) if error.code != BAD_REQUEST) {
+            // The server has trouble, and no doubt about our keys.
+            return self.hang_up(cx);
+        }
         self.keys.candidate = None;
+        if self.keys.is_ready() {
+            // The present key is bound to the permanent one: that can't be what the server does not know.
+            return self.keys.renew_again_at(cx.now.mono + RENEW_PAUSE);
+        }
+        self.failed_bindings = self.failed_bindings.saturating_add(1);
         match self.failed_bindings {
             // The permanent key may be what the server does not know: try with another.
             BINDINGS_MAX => self.lose_key(cx),
@@ -208,24 +223,57 @@ impl Engine {
     pub(super) fn forget_binding(&mut self) {
         let candidate = self.keys.candidate.as_mut();
         if let Some(call) = candidate.and_then(|it| it.call.take()) {
-            self.session.unbind(call);
+            self.session.unbind(call.number);
         }
+    }
+
+    /// The message that binds was refused, not the binding: it is made anew, with what was learnt from that.
+    pub(super) fn on_binding_refused(&mut self) {
+        self.forget_binding();
+        let salt = self.session.salt();
+        if let Some(candidate) = &mut self.keys.candidate {
+            candidate.temp.first_salt = salt;
+        }
+    }
+
+    /// Tells whether a new temporary key could be begun beside the present one.
+    pub(super) fn may_renew(&self) -> bool {
+        self.exchange.is_none() && self.is_ready()
     }
 
     pub(super) fn on_renewal_deadline(&mut self, cx: &mut Cx<'_, Effect>) {
         let is_due = self.keys.renew_at().is_some_and(|at| at <= cx.now.mono);
-        if is_due && self.exchange.is_none() && self.is_ready() {
+        if is_due && self.may_renew() {
             self.begin_exchange(Kind::Temporary, cx);
         }
+    }
+
+    /// Forgets keys that have ended, and gives up a connection on which no answer to a binding comes.
+    pub(super) fn on_keys_deadline(&mut self, cx: &mut Cx<'_, Effect>) {
+        let now = cx.now.mono;
+        let candidate = self.keys.candidate.as_ref();
+        let call = candidate.and_then(|it| it.call.as_ref());
+        if call.is_some_and(|it| it.answer_by <= now) {
+            self.hang_up(cx);
+        }
+        let candidate = self.keys.candidate.as_ref();
+        if candidate.is_some_and(|it| it.temp.ends_at <= now) {
+            self.forget_binding();
+        }
+        self.keys.drop_ended(now);
     }
 
     /// A transport error is not authentic: anybody on the way may have written it.
     pub(super) fn on_transport_error(&mut self, code: i32, cx: &mut Cx<'_, Effect>) {
         match code {
+            // It does not say of what. A temporary key is soon made anew, and the query of an exchange soon repeated.
+            KEY_NOT_FOUND if self.keys.has_temporary() => {
+                self.forget_binding();
+                self.keys.drop_temporary();
+            }
             KEY_NOT_FOUND if self.exchange.as_ref().is_some_and(Exchange::is_asking) => {
                 return self.on_exchange_failed(Error::Failed, cx);
             }
-            KEY_NOT_FOUND if self.keys.drop_temporary() => {}
             KEY_NOT_FOUND => {
                 self.refusals_of_key += 1;
                 if self.refusals_of_key >= KEY_REFUSALS_MAX {
@@ -261,7 +309,7 @@ fn renewal(now: Mono, life: Duration, cx: &mut Cx<'_, Effect>) -> Mono {
 }
 
 /// `boolTrue`.
-const BOOL_TRUE: [u8; 4] = 0x9972_75b5_u32.to_le_bytes();
+pub(super) const BOOL_TRUE: [u8; 4] = 0x9972_75b5_u32.to_le_bytes();
 
 /// The server does not know the key.
 const KEY_NOT_FOUND: i32 = -404;
@@ -277,6 +325,12 @@ const BINDINGS_MAX: u8 = 3;
 
 /// Temporary keys in a row that a server may refuse to bind.
 const BINDINGS_IN_ALL_MAX: u8 = 6;
+
+/// The code of an `rpc_error` that says that the request is wrong.
+const BAD_REQUEST: i32 = 400;
+
+/// How long after a renewal that failed the next is tried.
+const RENEW_PAUSE: Duration = Duration::from_mins(1);
 
 const LONG_LIFE: Duration = Duration::from_hours(6);
 const RENEW_BEFORE: Duration = Duration::from_mins(50);

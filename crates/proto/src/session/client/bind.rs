@@ -7,7 +7,6 @@ use crate::cx::Now;
 use crate::envelope::Header;
 use crate::exchange::binding::{self, Subject};
 use crate::ids::{AuthKeyId, Salt};
-use crate::session::client::TooManyCalls;
 use crate::session::client::clock::ServerClock;
 use crate::session::client::salts::KnownSalts;
 use crate::session::content::Content;
@@ -41,16 +40,14 @@ impl Session<Client> {
     /// [`Event::Refused`](super::Event::Refused). It is not sent again: [`Session::unbind`] it when its connection is
     /// gone, and bind anew.
     ///
-    /// # Errors
-    ///
-    /// [`TooManyCalls`] when as many calls wait for their answers as may.
+    /// It is made however many calls wait for their answers: they may be waiting for the key.
     pub fn bind(
         &mut self,
         binding: &Binding<'_>,
         now: Now,
         rng: &mut dyn CryptoRng,
-    ) -> Result<(u64, Outgoing), TooManyCalls> {
-        let call = self.next_call()?;
+    ) -> (u64, Outgoing) {
+        let call = self.number_call();
         let (session_id, now) = (self.id, self.state.clock.now(now));
         let make = |msg_id| {
             let subject = Subject {
@@ -75,7 +72,7 @@ impl Session<Client> {
             seqno: numbered.seqno,
         };
         let body = numbered.body;
-        Ok((call, Outgoing { header, body }))
+        (call, Outgoing { header, body })
     }
 
     /// Forgets a call of [`Session::bind`] without a word to the server.

@@ -105,9 +105,13 @@ impl Session<Client> {
         if self.state.waiting >= CALLS_RUNNING_MAX {
             return Err(TooManyCalls);
         }
+        Ok(self.number_call())
+    }
+
+    pub(super) const fn number_call(&mut self) -> u64 {
         self.state.waiting += 1;
         let call = self.state.next_call;
         self.state.next_call += 1;
-        Ok(call)
+        call
     }
 }

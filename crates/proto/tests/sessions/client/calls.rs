@@ -179,10 +179,7 @@ fn bind(alone: &mut Alone) -> (u64, Outgoing) {
         salt: OF_TEMP,
         expires_at_unix_s: 2_000_000_000,
     };
-    alone
-        .client
-        .bind(&binding, alone.now, &mut alone.rng)
-        .unwrap()
+    alone.client.bind(&binding, alone.now, &mut alone.rng)
 }
 
 /// The first salt of the temporary key.
