@@ -14,7 +14,7 @@ use heliogram_ports::{AuthKeys, Binding, Bound, KeyFacts, Reply, Unavailable};
 use heliogram_proto::cx::Now;
 use heliogram_proto::exchange::binding::{self, Claim, Error};
 use heliogram_proto::host::{Asked, CallId, Effect, Handover, Input, PreparedAnswer};
-use heliogram_proto::ids::{AuthKeyId, Identity};
+use heliogram_proto::ids::{AuthKeyId, Identity, LinkId};
 
 use crate::links::Turn;
 use crate::local::{Inner, failed};
@@ -119,23 +119,29 @@ impl Inner {
     fn hand_over(self: &Arc<Self>, handover: Box<Handover>, now: Now, turn_of: Option<&Turn>) {
         let (to, links) = (handover.to(), handover.links());
         self.tell_owner(to, Input::TakeOver(handover), now, turn_of);
-        let shard = self.shard_of(to);
         for link in links {
-            // Touched only now, so that its end never comes before it.
-            if !self.links.touch(link, shard) {
-                self.tell_owner(to, Input::Detach { link }, now, turn_of);
-            }
+            self.tie(link, to, now, turn_of);
         }
     }
 
     fn forward(self: &Arc<Self>, to: Identity, input: Input, now: Now, turn_of: Option<&Turn>) {
-        if let Input::Frame(frame) = &input {
-            self.bound(*frame.key());
-            if !self.links.touch(frame.link(), self.shard_of(to)) {
-                return;
-            }
+        let Input::Frame(frame) = &input else {
+            return self.tell_owner(to, input, now, turn_of);
+        };
+        self.bound(*frame.key());
+        let link = frame.link();
+        if self.links.turn(link).is_some() {
+            self.tell_owner(to, input, now, turn_of);
+            self.tie(link, to, now, turn_of);
         }
-        self.tell_owner(to, input, now, turn_of);
+    }
+
+    /// Sees to it that an owner who knows a link by another than the link itself hears of its end: touched only after
+    /// it knows the link, so that the end never comes first and leaves it with a link for ever.
+    fn tie(self: &Arc<Self>, link: LinkId, owner: Identity, now: Now, turn_of: Option<&Turn>) {
+        if !self.links.touch(link, self.shard_of(owner)) {
+            self.tell_owner(owner, Input::Detach { link }, now, turn_of);
+        }
     }
 
     /// Tells every gateway that a key is bound.
@@ -230,3 +236,91 @@ const fn unavailable(_: Unavailable) -> Error {
 const PATIENCE: Duration = Duration::from_secs(10);
 
 const BOOL_TRUE: [u8; 4] = 0x9972_75b5_u32.to_le_bytes();
+
+#[cfg(test)]
+mod tests {
+    use std::net::{Ipv4Addr, SocketAddr};
+    use std::sync::OnceLock;
+
+    use heliogram_crypto::SecretBytes;
+    use heliogram_ports::memory::MemoryKeys;
+    use heliogram_ports::{
+        Answer, Backend, Call, FirstSalt, Frame, KeyKind, SessionPort, ToHost, Wake,
+    };
+    use heliogram_proto::host::{Config, PreparedFrame};
+    use heliogram_proto::ids::{MsgId, Salt, SeqNo, SessionId, Term};
+
+    use super::*;
+    use crate::LocalPort;
+
+    #[tokio::test]
+    async fn a_link_that_ends_while_its_frame_is_forwarded_is_gone_for_the_owner_too() {
+        let backend = Arc::new(HangsUp::default());
+        let config = Config::new(TERM, SecretBytes::new([1; 32]));
+        let keys = Arc::new(MemoryKeys::new());
+        let runtime = tokio::runtime::Handle::current();
+        let port = LocalPort::new(&config, 2, keys, Arc::<HangsUp>::clone(&backend), runtime);
+        port.attach(LINK, Arc::new(Asleep));
+        assert!(backend.0.set(port.clone()).is_ok());
+
+        let (inner, now) = (&port.inner, port.inner.clock.now());
+        let to = Identity(AuthKeyId(2));
+        let input = Input::Frame(PreparedFrame::new(frame(now)));
+        inner.forward(to, input, now, None);
+
+        let census = inner.shards[inner.shard_of(to)].census();
+        assert_eq!((census.sessions, census.links), (1, 0));
+    }
+
+    /// Ends the connection of every call before it answers.
+    #[derive(Default)]
+    struct HangsUp(OnceLock<LocalPort>);
+
+    impl Backend for HangsUp {
+        fn call(&self, _: Call) -> Answer {
+            let port = self.0.get().unwrap();
+            port.submit(&mut vec![ToHost::Detach { link: LINK }]);
+            Answer::Now(failed())
+        }
+    }
+
+    struct Asleep;
+
+    impl Wake for Asleep {
+        fn wake(&self) {}
+    }
+
+    /// A call under a temporary key that is bound.
+    fn frame(now: Now) -> Frame {
+        let now_s = now.unix.seconds();
+        let first_salt = FirstSalt {
+            salt: Salt(5),
+            term: TERM,
+            since_unix_s: now_s,
+        };
+        let key = KeyFacts {
+            id: AuthKeyId(1),
+            kind: KeyKind::Temporary {
+                expires_at_unix_s: u32::MAX,
+            },
+            perm: Some(AuthKeyId(2)),
+            dc: None,
+            first_salt: Some(first_salt),
+        };
+        Frame {
+            link: LINK,
+            key,
+            peer: SocketAddr::from((Ipv4Addr::LOCALHOST, 1)),
+            salt: Salt(5),
+            session_id: SessionId(7),
+            msg_id: MsgId(i64::try_from(now_s).unwrap() << 32 | 4),
+            seqno: SeqNo(1),
+            body: Bytes::from_static(&[0x11; 4]),
+            quick_ack: None,
+            is_http: false,
+        }
+    }
+
+    const LINK: LinkId = LinkId(3);
+    const TERM: Term = Term(9);
+}

@@ -118,6 +118,12 @@ impl Shard {
         settle(state.host.next_deadline());
     }
 
+    /// Counts what its host's sessions hold.
+    #[cfg(test)]
+    pub(crate) fn census(&self) -> heliogram_proto::host::Census {
+        self.state.lock().host.census()
+    }
+
     /// Tells whether no call is running.
     pub(crate) fn is_quiet(&self) -> bool {
         self.state.lock().calls.is_empty()
