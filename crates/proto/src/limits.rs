@@ -141,6 +141,10 @@ pub const PACK_BYTES_MIN: usize = 512;
 /// Bytes up to which an answer is packed. A larger one is a file's part, and those are compressed already.
 pub const PACK_BYTES_MAX: usize = 128 << 10;
 
+/// Bytes of a backend's answer: with what is around it, as much as a client takes in one frame. A larger one becomes an
+/// `rpc_error`, which ends a call better than a message does that nobody can take.
+pub const ANSWER_BYTES_MAX: usize = FRAME_BYTES_MAX_CLIENT - 4096;
+
 /// Identifiers that a session remembers to tell a duplicate from a new message.
 pub const RECEIVED_IDS_MAX: usize = 4096;
 

@@ -6,7 +6,7 @@ use heliogram_tl::{Writer, gzip, peek_id};
 
 use crate::envelope::{Authentic, Header};
 use crate::ids::LinkId;
-use crate::limits::{PACK_BYTES_MAX, PACK_BYTES_MIN};
+use crate::limits::{ANSWER_BYTES_MAX, PACK_BYTES_MAX, PACK_BYTES_MIN};
 use crate::port::{Frame, KeyFacts, Reply};
 use crate::session::incoming::{self, Contents, PACKED};
 use crate::session::on_call::Prepared;
@@ -77,8 +77,8 @@ impl PreparedFrame {
 pub struct PreparedAnswer(pub(super) Prepared);
 
 impl PreparedAnswer {
-    /// Packs a large result if that makes it smaller. What can't be an object becomes an `rpc_error`: a backend is not
-    /// believed. Takes time with the size of the result; needs no lock.
+    /// Packs a large result if that makes it smaller. What can't be an object, or fits no frame, becomes an `rpc_error`: a
+    /// backend is not believed. Takes time with the size of the result; needs no lock.
     #[must_use]
     pub fn new(reply: Reply) -> Self {
         Self(match reply {
@@ -86,11 +86,13 @@ impl PreparedAnswer {
                 result: rpc_error(error.code, &error.message),
                 is_error: true,
             },
-            // Sealed, it would take the whole batch with it.
-            Reply::Result(result) if !is_object(&result) => Prepared {
-                result: rpc_error(500, "RPC_CALL_FAIL"),
-                is_error: true,
-            },
+            // Sealed, the one would take the whole batch with it; the other no client takes, however often it comes.
+            Reply::Result(result) if !is_object(&result) || result.len() > ANSWER_BYTES_MAX => {
+                Prepared {
+                    result: rpc_error(500, "RPC_CALL_FAIL"),
+                    is_error: true,
+                }
+            }
             Reply::Result(result) => Prepared {
                 is_error: peek_id(&result) == Some(RpcError::ID),
                 result: pack(&result).unwrap_or(result),

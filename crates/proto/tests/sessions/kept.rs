@@ -3,6 +3,7 @@
 use bytes::Bytes;
 use heliogram_proto::host::Input;
 use heliogram_proto::ids::{LinkId, MsgId, SeqNo};
+use heliogram_proto::limits::ANSWER_BYTES_MAX;
 use heliogram_proto::port::Reply;
 use heliogram_tl::mtproto as tl;
 
@@ -105,7 +106,7 @@ fn eight_mib_of_answers_are_kept_and_with_four_bytes_more_the_oldest_is_lost() {
 #[test]
 fn the_newest_answer_is_kept_whatever_its_size() {
     let mut world = World::new();
-    let id = call(&mut world, 16 << 20);
+    let id = call(&mut world, ANSWER_BYTES_MAX);
     let first = world.answers();
     world.submit(world.frame(id, SeqNo(1), METHOD.to_vec()));
     assert_announced(&world.received(), id, &first[0]);

@@ -3,10 +3,26 @@
 use bytes::Bytes;
 use heliogram_proto::host::Input;
 use heliogram_proto::ids::{LinkId, MsgId, SeqNo, SessionId};
+use heliogram_proto::limits::ANSWER_BYTES_MAX;
 use heliogram_proto::port::Reply;
-use heliogram_tl::{Serialize, api, gzip, mtproto as tl};
+use heliogram_tl::{Deserialize, Serialize, api, gzip, mtproto as tl};
 
 use crate::support::{LINK, METHOD, Rules, World, client_id_at, ping, refusal};
+
+#[test]
+fn an_answer_that_fits_a_frame_is_sent_and_one_with_four_bytes_more_is_an_error() {
+    for (bytes, fits) in [(ANSWER_BYTES_MAX, true), (ANSWER_BYTES_MAX + 4, false)] {
+        let mut world = World::new();
+        world.send_bytes(true, METHOD.to_vec());
+        let (id, _) = world.calls.remove(0);
+        world.answer(id, Reply::Result(Bytes::from(vec![1; bytes])));
+        let sent = world.received();
+        let result = sent.iter().find(|it| it.id() == tl::RpcResult::ID).unwrap();
+        let result: tl::RpcResult<'_> = result.read();
+        assert_eq!(result.result.len() == bytes, fits);
+        assert_eq!(tl::RpcError::from_bytes(result.result).is_ok(), !fits);
+    }
+}
 
 #[test]
 fn a_list_holds_8192_ids_and_not_8193() {
