@@ -206,6 +206,11 @@ impl Host {
                 self.list(identity, session_id, link, cx);
             }
         }
+        if came.is_empty() {
+            // All have ended on the way: nothing else would let go of what is remembered of them.
+            let timer = Timer::Identity(identity);
+            self.timers.arm_by(timer, &mut None, now.mono);
+        }
         while let Some(owned) = self.identities.get(&identity)
             && owned.sessions() > SESSIONS_PER_IDENTITY_MAX
             && let Some(oldest) = came.last().and_then(|&but| owned.oldest(but))

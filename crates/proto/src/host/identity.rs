@@ -121,9 +121,7 @@ impl Owned {
 
     /// Returns the highest identifier that a session with this id may have received before it ended.
     pub(super) fn floor(&self, id: SessionId, now: Mono) -> MsgId {
-        let same = |it: &&Ended| it.until > now && it.session_id.is_none_or(|ended| ended == id);
-        let floor = self.ended.iter().filter(same).map(|it| it.floor).max();
-        floor.unwrap_or(NO_FLOOR)
+        highest_floor(&self.ended, id, now).unwrap_or(NO_FLOOR)
     }
 
     /// Makes a session.
@@ -182,6 +180,12 @@ impl Owned {
         self.client = client.or_else(|| self.client.take());
         let came = sessions.iter().map(|it| it.session.id()).collect();
         let mut waiting = Vec::new();
+        for entry in &mut self.sessions {
+            let id = entry.session.id();
+            if let Some(floor) = highest_floor(&ended, id, now.mono) {
+                entry.session.raise_floor(floor);
+            }
+        }
         for mut entry in sessions {
             let id = entry.session.id();
             let floor = self.floor(id, now.mono);
@@ -446,6 +450,12 @@ impl Entry {
             self.tidy_at = (!self.session.is_tidy()).then_some(next);
         }
     }
+}
+
+/// Returns what a session with this id may have received before it ended.
+fn highest_floor(ended: &[Ended], id: SessionId, now: Mono) -> Option<MsgId> {
+    let same = |it: &&Ended| it.until > now && it.session_id.is_none_or(|ended| ended == id);
+    ended.iter().filter(same).map(|it| it.floor).max()
 }
 
 fn sealed(link: LinkId, key: AuthKeyId, message: Outgoing) -> FromHost {

@@ -50,7 +50,7 @@ impl Session<Server> {
     /// Takes note of a new identity: of the key that it goes by from now on, and that messages at or below `floor` may
     /// have been received by it already.
     pub(crate) fn adopt(&mut self, identity: Identity, key: KeyFacts, floor: MsgId) {
-        self.inbox.raise_floor(floor);
+        self.raise_floor(floor);
         for call in &mut self.state.calls {
             if let Some(held) = &mut call.held {
                 held.adopt(identity, key);
@@ -82,6 +82,12 @@ impl Session<Server> {
             in_new_container: true,
             now,
         });
+    }
+
+    /// Refuses what is at or below `floor`, unless it is remembered: a session with this id has ended that may have
+    /// received it.
+    pub(crate) fn raise_floor(&mut self, floor: MsgId) {
+        self.inbox.raise_floor(floor);
     }
 
     /// Unites this session with another incarnation of it. A call that both run is this one's.

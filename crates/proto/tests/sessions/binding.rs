@@ -583,6 +583,51 @@ fn a_session_of_a_temporary_key_that_ended_refuses_its_messages_under_the_perman
 }
 
 #[test]
+fn a_session_that_lives_on_refuses_what_one_of_its_id_received_that_ended_before_the_binding() {
+    let mut world = Client::new();
+    let other = SessionId(5);
+    let (msg_id, seqno) = (world.client_id(), world.seqno(false));
+    let living = world.frame(msg_id, seqno, ping(1));
+    world.submit(Frame {
+        session_id: other,
+        ..living
+    });
+    world.facts = world.temp;
+    let (msg_id, seqno) = (world.client_id(), world.seqno(false));
+    let captured = Frame {
+        session_id: other,
+        ..world.frame(msg_id, seqno, ping(2))
+    };
+    world.submit(captured.clone());
+    let session_id = other.0;
+    world.send(false, &tl::DestroySession { session_id });
+    world.bind();
+    world.received();
+    world.received();
+
+    world.submit(captured);
+    world.forward_all();
+
+    assert_eq!(refusal(&world.received()), (msg_id, 20));
+}
+
+#[test]
+fn a_key_whose_sessions_all_ended_during_its_binding_leaves_nothing_behind() {
+    let mut world = Client::new();
+    world.bind_unanswered();
+    let (identity, keys) = (Identity(world.temp.id), vec![world.temp.id]);
+    world.input(Input::Revoked { identity, keys });
+    world.record();
+    world.take_over();
+    world.pass_s(400);
+
+    world.unknown.clear();
+    world.facts = world.perm;
+    world.send_bytes(false, ping(1));
+    assert_eq!(world.unknown, [Identity(world.perm.id)]);
+}
+
+#[test]
 fn the_first_salt_of_a_bound_key_stays_good() {
     let mut world = Client::new();
     world.bind();
