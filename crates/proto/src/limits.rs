@@ -375,6 +375,10 @@ pub const DESTROYED_KEYS_MAX: usize = 1 << 16;
 /// For how long it does: a gateway that has missed their end may still use them.
 pub const DESTROYED_KEY_AGE_S: u64 = 86_400;
 
+/// Requests of one session to bind its key that are checked at the same time: each costs the store a look-up and a write,
+/// and anybody can make a temporary key.
+pub const BINDINGS_CHECKED_MAX: u32 = 4;
+
 /// Keys that `auth.dropTempAuthKeys` may except.
 pub const EXCEPT_KEYS_MAX: usize = 1024;
 

@@ -14,7 +14,7 @@ use crate::host::link::Last;
 use crate::host::prepare::PreparedAnswer;
 use crate::host::{Asked, CallId, Effect, Host};
 use crate::ids::{AuthKeyId, Identity, LinkId, MsgId, SessionId};
-use crate::limits::EXCEPT_KEYS_MAX;
+use crate::limits::{BINDINGS_CHECKED_MAX, EXCEPT_KEYS_MAX};
 use crate::port::{KeyFacts, KeyKind, Reply, RpcError};
 use crate::session::on_destroy::key_destroyed;
 use crate::session::request::FETCH_FAIL;
@@ -37,7 +37,10 @@ impl Host {
         };
         let entry = self.entry(key.identity(), session_id)?;
         let binding = entry.binding.get_or_insert_default();
-        binding.requests = binding.requests.saturating_add(1);
+        if binding.requests >= BINDINGS_CHECKED_MAX {
+            return Some(FLOOD_WAIT);
+        }
+        binding.requests += 1;
         let id = self.call_id(msg_id, origin)?;
         cx.out.push(Effect::Bind { id, claim });
         None
@@ -113,7 +116,8 @@ impl Host {
         }
     }
 
-    /// Has the other temporary keys of an identity dropped; never the one that asks.
+    /// Has the other temporary keys of an identity dropped; never the one that asks. One such request at a time: each is a
+    /// write that new keys would wait for.
     pub(super) fn on_drop_keys(
         &mut self,
         msg_id: MsgId,
@@ -127,8 +131,14 @@ impl Host {
         let except = request.except_auth_keys.iter().take(EXCEPT_KEYS_MAX);
         let mut except: Vec<_> = except.map(AuthKeyId).collect();
         except.push(origin.key.id);
-        let perm = origin.key.identity().0;
+        let identity = origin.key.identity();
         let id = self.call_id(msg_id, origin)?;
+        let owned = self.identities.get_mut(&identity)?;
+        if owned.dropping.is_some() {
+            return Some(FLOOD_WAIT);
+        }
+        owned.dropping = Some(Box::new(id));
+        let perm = identity.0;
         cx.out.push(Effect::DropKeys { id, perm, except });
         None
     }
@@ -278,5 +288,8 @@ fn rpc_error((code, name): (i32, &str)) -> PreparedAnswer {
         message: name.to_owned(),
     }))
 }
+
+/// Too much is asked of the store already.
+const FLOOD_WAIT: (i32, &str) = (420, "FLOOD_WAIT_1");
 
 const BOOL_TRUE: [u8; 4] = 0x9972_75b5_u32.to_le_bytes();

@@ -169,8 +169,14 @@ impl Host {
         if self.moved.contains(call.identity.0) {
             return self.moved.answer(Input::Answer { call, answer }, cx.out);
         }
+        let Some(owned) = self.identities.get_mut(&call.identity) else {
+            return;
+        };
+        if owned.dropping.as_deref() == Some(&call) {
+            owned.dropping = None;
+        }
         // A session that ended meanwhile has cancelled its calls; the answer finds nobody.
-        let Some(entry) = self.entry(call.identity, call.session_id) else {
+        let Some(entry) = owned.session_mut(call.session_id) else {
             return;
         };
         let mut released = Vec::new();

@@ -4,6 +4,7 @@ use core::time::Duration;
 use std::sync::Arc;
 
 use crate::cx::{Cx, Mono, Now};
+use crate::host::CallId;
 use crate::host::calls::{Origin, UNBOUND};
 use crate::host::refused::RefusedEarly;
 use crate::ids::{AuthKeyId, Identity, LinkId, MsgId, Salt, SessionId};
@@ -23,6 +24,8 @@ pub(super) struct Owned {
     pub(super) user: User,
     /// Its key is being destroyed.
     pub(super) is_ending: bool,
+    /// The request to drop its temporary keys that is being carried out.
+    pub(super) dropping: Option<Box<CallId>>,
     /// Few, so a search from the front is fastest.
     sessions: Vec<Entry>,
     ended: Vec<Ended>,
@@ -105,6 +108,7 @@ impl Owned {
             client: None,
             user: User::Unknown,
             is_ending: false,
+            dropping: None,
             sessions: Vec::new(),
             ended: Vec::new(),
             refused: None,
@@ -172,6 +176,7 @@ impl Owned {
             client,
             user: _,
             is_ending: _,
+            dropping: _,
             sessions,
             ended,
             refused,

@@ -7,7 +7,9 @@ use heliogram_crypto::AuthKey;
 use heliogram_proto::exchange::binding::{self, Claim, Error, Subject};
 use heliogram_proto::host::{CallId, Effect, Handover, Input, PreparedPush};
 use heliogram_proto::ids::{Identity, LinkId, MsgId, Salt, SeqNo, SessionId};
-use heliogram_proto::limits::{LINKS_PER_SESSION_MAX, PARKED_BYTES_MAX, PARKED_FRAMES_MAX};
+use heliogram_proto::limits::{
+    BINDINGS_CHECKED_MAX, LINKS_PER_SESSION_MAX, PARKED_BYTES_MAX, PARKED_FRAMES_MAX,
+};
 use heliogram_proto::port::{Frame, KeyFacts, KeyKind, KeyRecord, Push, Target};
 use heliogram_tl::Deserialize;
 use heliogram_tl::mtproto as tl;
@@ -625,6 +627,28 @@ fn a_key_whose_sessions_all_ended_during_its_binding_leaves_nothing_behind() {
     world.facts = world.perm;
     world.send_bytes(false, ping(1));
     assert_eq!(world.unknown, [Identity(world.perm.id)]);
+}
+
+#[test]
+fn four_requests_to_bind_are_checked_at_once_and_the_fifth_has_to_wait() {
+    let mut world = Client::new();
+    for _ in 0..BINDINGS_CHECKED_MAX {
+        world.bind_unanswered();
+    }
+    assert_eq!(world.about_keys.len(), 4);
+    world.bind_unanswered();
+    assert_eq!(world.about_keys.len(), 4);
+
+    while let Some(Effect::Bind { id: call, .. }) = world.about_keys.pop() {
+        let outcome = Err(Error::Invalid);
+        world.input(Input::Bound { call, outcome });
+    }
+    let sent = world.received();
+    let refused = sent.iter().filter(|it| it.id() == tl::RpcResult::ID);
+    let (code, name) = refused.map(error).find(|(code, _)| *code == 420).unwrap();
+    assert_eq!((code, name.as_str()), (420, "FLOOD_WAIT_1"));
+    world.bind_unanswered();
+    assert_eq!(world.about_keys.len(), 1);
 }
 
 #[test]

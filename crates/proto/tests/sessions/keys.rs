@@ -1,9 +1,11 @@
 //! The end of keys: destroyed, dropped, refused for ever after.
 
+use bytes::Bytes;
 use heliogram_crypto::AuthKey;
 use heliogram_proto::host::{Asked, Effect, Input};
 use heliogram_proto::ids::{AuthKeyId, Identity, LinkId, SessionId};
-use heliogram_proto::port::{Frame, KeyFacts, KeyKind};
+use heliogram_proto::port::{Frame, KeyFacts, KeyKind, Reply};
+use heliogram_tl::Deserialize;
 use heliogram_tl::api::auth::DropTempAuthKeys;
 use heliogram_tl::mtproto as tl;
 
@@ -165,6 +167,28 @@ fn dropped_temporary_keys_are_refused_and_their_sessions_live_on() {
     world.submit(Frame { link, ..frame });
     world.drain(link);
     assert_eq!(world.closed, [(link, Some(-404))]);
+}
+
+#[test]
+fn temporary_keys_are_dropped_by_one_request_at_a_time() {
+    let mut world = World::new();
+    let drop_keys = DropTempAuthKeys::default();
+    let body = heliogram_tl::Serialize::to_bytes(&drop_keys);
+    world.send_bytes(true, body.clone());
+    let Some(Effect::DropKeys { id, .. }) = world.about_keys.pop() else {
+        panic!("not asked for")
+    };
+
+    world.send_bytes(true, body.clone());
+    assert!(world.about_keys.is_empty());
+    let sent = world.answers();
+    let result: tl::RpcResult<'_> = sent[0].read();
+    let error = tl::RpcError::from_bytes(result.result).unwrap();
+    assert_eq!(error.error_message, b"FLOOD_WAIT_1");
+
+    world.answer(id, Reply::Result(Bytes::from_static(&METHOD)));
+    world.send_bytes(true, body);
+    assert_eq!(world.about_keys.len(), 1);
 }
 
 #[test]
