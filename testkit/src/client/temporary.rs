@@ -117,10 +117,9 @@ impl World {
             salt: Salt(1),
             expires_at_unix_s: temporary.end.cast_signed(),
         };
-        if let Ok((call, out)) = state.session.bind(&binding, now, &mut self.entropy) {
-            temporary.asked = Some(call);
-            self.client_sends(client, vec![out]);
-        }
+        let (call, out) = state.session.bind(&binding, now, &mut self.entropy);
+        temporary.asked = Some(call);
+        self.client_sends(client, vec![out]);
     }
 
     /// Takes note that a client's connection is gone: it has to ask anew.
