@@ -1,6 +1,6 @@
 //! The client: calls, updates, and which data centre they belong to.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
@@ -20,6 +20,7 @@ use crate::error::InvokeError;
 use crate::introduction::Introduction;
 use crate::line::{Line, Listener, Plan};
 use crate::method::Method;
+use crate::notices::Waiting;
 use crate::retry::Tries;
 use crate::storage;
 
@@ -41,7 +42,7 @@ struct Inner {
 struct Shared {
     kept: Mutex<storage::State>,
     storage: Arc<dyn storage::Storage>,
-    notices: Mutex<VecDeque<Notice>>,
+    notices: Mutex<Waiting>,
     news: Notify,
 }
 
@@ -137,7 +138,7 @@ impl Client {
 
     async fn invoke_body(&self, dc: Option<i32>, body: Bytes) -> Result<Bytes, InvokeError> {
         let setup = &self.inner.setup;
-        let due = Instant::now() + setup.call_time_max;
+        let due = Instant::now() + setup.call_time_max.min(CALL_TIME_MAX);
         let mut tries = Tries::new(setup.flood_wait_max);
         let mut dc = dc;
         loop {
@@ -147,7 +148,9 @@ impl Client {
                 Err(InvokeError::Rpc(error)) => error,
                 outcome => return outcome,
             };
-            let Some(wait) = tries.allow(error.remedy(), &mut random::lend()) else {
+            let wait = tries.allow(error.remedy(), &mut random::lend());
+            // What would be made again after its time is the caller's to make.
+            let Some(wait) = wait.filter(|it| Instant::now() + *it < due) else {
                 return Err(InvokeError::Rpc(error));
             };
             match error.remedy() {
@@ -230,6 +233,9 @@ impl Client {
 /// How long [`Client::shutdown`] waits for answers.
 pub const SHUTDOWN_MAX: Duration = Duration::from_secs(5);
 
+/// No call waits longer, whatever it is allowed: timers end somewhere.
+const CALL_TIME_MAX: Duration = Duration::from_hours(24 * 365);
+
 impl fmt::Debug for Client {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Client")
@@ -250,14 +256,7 @@ impl Shared {
 
     fn tell(&self, notice: Notice) {
         let mut notices = self.notices.lock();
-        if notices.len() >= NOTICES_MAX {
-            // Nobody listens. The difference will tell all that the objects would have told.
-            let dc = notice.dc();
-            notices.retain(|it| !matches!(it, Notice::Update { .. }));
-            notices.truncate(NOTICES_MAX / 2);
-            notices.push_back(Notice::Missed { dc });
-        }
-        notices.push_back(notice);
+        notices.push(notice);
         drop(notices);
         self.news.notify_one();
     }
@@ -313,7 +312,7 @@ impl Updates {
     pub async fn next(&mut self) -> Notice {
         loop {
             let news = self.shared.news.notified();
-            if let Some(notice) = self.shared.notices.lock().pop_front() {
+            if let Some(notice) = self.shared.notices.lock().pop() {
                 return notice;
             }
             news.await;
@@ -326,6 +325,3 @@ impl fmt::Debug for Updates {
         f.write_str("Updates(…)")
     }
 }
-
-/// Notices that wait for somebody who reads them.
-const NOTICES_MAX: usize = 10_000;

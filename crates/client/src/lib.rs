@@ -18,6 +18,7 @@ mod error;
 mod introduction;
 mod line;
 mod method;
+mod notices;
 mod retry;
 pub mod storage;
 

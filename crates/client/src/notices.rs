@@ -1,0 +1,128 @@
+//! Notices that wait for somebody who reads them.
+
+use std::collections::{BTreeSet, VecDeque};
+
+use crate::client::Notice;
+
+/// A queue that is never longer than it may be. What does not fit is made up for by [`Notice::Missed`].
+#[derive(Default)]
+pub(crate) struct Waiting {
+    notices: VecDeque<Notice>,
+    /// Of the updates among them.
+    bytes: usize,
+}
+
+impl Waiting {
+    pub(crate) fn push(&mut self, notice: Notice) {
+        self.bytes += bytes_of(&notice);
+        self.notices.push_back(notice);
+        if self.notices.len() > NOTICES_MAX || self.bytes > NOTICE_BYTES_MAX {
+            self.shrink();
+        }
+    }
+
+    pub(crate) fn pop(&mut self) -> Option<Notice> {
+        let notice = self.notices.pop_front()?;
+        self.bytes -= bytes_of(&notice);
+        Some(notice)
+    }
+
+    /// Nobody listens. The difference will tell all that the updates would have told, and of everything else the last
+    /// word for each data centre says enough.
+    fn shrink(&mut self) {
+        let (mut missed, mut said) = (BTreeSet::new(), BTreeSet::new());
+        let mut kept = VecDeque::new();
+        for notice in self.notices.drain(..).rev() {
+            let kind = match notice {
+                Notice::Connection { .. } => 0,
+                Notice::KeyLost { .. } => 1,
+                Notice::Missed { dc } | Notice::Update { dc, .. } => {
+                    missed.insert(dc);
+                    continue;
+                }
+            };
+            if said.insert((kind, notice.dc())) {
+                kept.push_front(notice);
+            }
+        }
+        kept.extend(missed.into_iter().map(|dc| Notice::Missed { dc }));
+        self.notices = kept;
+        self.bytes = 0;
+    }
+}
+
+fn bytes_of(notice: &Notice) -> usize {
+    match notice {
+        Notice::Update { object, .. } => object.len(),
+        Notice::Connection { .. } | Notice::KeyLost { .. } | Notice::Missed { .. } => 0,
+    }
+}
+
+/// Notices that wait at most.
+const NOTICES_MAX: usize = 10_000;
+
+/// Bytes of updates that wait at most.
+const NOTICE_BYTES_MAX: usize = 32 << 20;
+
+#[cfg(test)]
+mod tests {
+    use bytes::Bytes;
+
+    use super::*;
+
+    #[test]
+    fn as_many_notices_as_may_wait_and_one_more_turns_the_updates_into_one_word_for_each_dc() {
+        let mut waiting = Waiting::default();
+        waiting.push(Notice::KeyLost { dc: 4 });
+        for at in 1..NOTICES_MAX {
+            waiting.push(update(if at % 2 == 0 { 2 } else { 4 }, 4));
+        }
+        assert_eq!(waiting.notices.len(), NOTICES_MAX);
+        waiting.push(connection(true));
+        assert_eq!(
+            read(&mut waiting),
+            [
+                Notice::KeyLost { dc: 4 },
+                connection(true),
+                Notice::Missed { dc: 2 },
+                Notice::Missed { dc: 4 },
+            ]
+        );
+    }
+
+    #[test]
+    fn as_many_bytes_as_may_wait_and_one_more_is_too_much() {
+        let mut waiting = Waiting::default();
+        waiting.push(update(2, NOTICE_BYTES_MAX));
+        assert_eq!(waiting.pop(), Some(update(2, NOTICE_BYTES_MAX)));
+        waiting.push(update(2, NOTICE_BYTES_MAX));
+        waiting.push(update(2, 1));
+        assert_eq!(read(&mut waiting), [Notice::Missed { dc: 2 }]);
+    }
+
+    #[test]
+    fn of_connections_that_nobody_asks_about_the_last_word_remains() {
+        let mut waiting = Waiting::default();
+        for _ in 0..NOTICES_MAX {
+            waiting.push(connection(true));
+        }
+        waiting.push(connection(false));
+        assert_eq!(read(&mut waiting), [connection(false)]);
+    }
+
+    fn read(waiting: &mut Waiting) -> Vec<Notice> {
+        std::iter::from_fn(|| waiting.pop()).collect()
+    }
+
+    fn update(dc: i32, bytes: usize) -> Notice {
+        let object = Bytes::from(vec![0; bytes]);
+        Notice::Update { dc, object }
+    }
+
+    fn connection(is_connected: bool) -> Notice {
+        Notice::Connection {
+            dc: 2,
+            is_connected,
+        }
+    }
+}
