@@ -255,10 +255,11 @@ impl Builder {
         self
     }
 
-    /// Sets for how many seconds a temporary key is asked for; a day unless told otherwise.
+    /// Sets for how many seconds a temporary key is asked for: a minute at least, a day at most and unless told
+    /// otherwise.
     #[must_use]
-    pub const fn temp_key_life_s(mut self, seconds: i32) -> Self {
-        self.temp_key_life_s = Some(seconds);
+    pub fn temp_key_life_s(mut self, seconds: i32) -> Self {
+        self.temp_key_life_s = Some(seconds.clamp(TEMP_KEY_LIFE_S_MIN, DAY_S));
         self
     }
 
@@ -276,10 +277,10 @@ impl Builder {
         self
     }
 
-    /// Sets how often a connection is tried; every minute unless told otherwise.
+    /// Sets how often a connection is tried: every second at most, every minute unless told otherwise.
     #[must_use]
-    pub const fn ping_every(mut self, every: Duration) -> Self {
-        self.ping_every = every;
+    pub fn ping_every(mut self, every: Duration) -> Self {
+        self.ping_every = every.max(PING_EVERY_MIN);
         self
     }
 
@@ -462,3 +463,7 @@ const LAYER: i32 = 222;
 const TEST_DC: i32 = 10_000;
 
 const DAY_S: i32 = 86_400;
+
+const TEMP_KEY_LIFE_S_MIN: i32 = 60;
+
+const PING_EVERY_MIN: Duration = Duration::from_secs(1);
