@@ -26,6 +26,9 @@ pub enum InvokeError {
     /// Nobody can say whether the call was executed. Make it again only if that does no harm.
     #[error("the server can't tell whether it has executed the call")]
     Uncertain,
+    /// A method is a whole number of four-byte words, and fits a message: a mebibyte, less some room for headers.
+    #[error("{0} bytes are no method that can be sent")]
+    Unsendable(usize),
     /// The server names a data centre that the client was given no address of.
     #[error("data centre {0} is unknown: add its address with Builder::data_centre")]
     UnknownDataCentre(i32),

@@ -25,7 +25,6 @@ pub trait Method {
 #[expect(clippy::exhaustive_structs, reason = "bytes")]
 pub struct Raw(pub Bytes);
 
-#[cfg(not(feature = "layer-222"))]
 impl Method for Raw {
     type Return = Bytes;
 

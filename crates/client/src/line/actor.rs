@@ -9,6 +9,7 @@ use heliogram_ports::random;
 use heliogram_proto::client::{Effect, Engine, Event, Input, Worked};
 use heliogram_proto::cx::{Cx, Mono};
 use heliogram_proto::ids::SessionId;
+use heliogram_proto::limits::FRAME_BYTES_MAX_SERVER;
 use heliogram_proto::port::Reply;
 use heliogram_proto::session::client::{self, TooManyCalls};
 use rand_core::Rng as _;
@@ -106,13 +107,25 @@ impl Actor {
                 () = tokio::time::sleep_until(deadline) => self.step(Engine::handle_deadline),
             }
         }
-        self.step(Engine::stop);
-        self.socket.flush().await;
+        for effect in self.effects_of(Engine::stop) {
+            if matches!(effect, Effect::HangUp) {
+                self.socket.flush().await;
+            }
+            self.carry_out(effect);
+        }
         self.end(Lost::ShutDown);
     }
 
     /// Lets the engine take a step, and carries out what it wants.
     fn step(&mut self, step: impl FnOnce(&mut Engine, &mut Cx<'_, Effect>)) {
+        let mut effects = self.effects_of(step);
+        for effect in effects.drain(..) {
+            self.carry_out(effect);
+        }
+        self.effects = effects;
+    }
+
+    fn effects_of(&mut self, step: impl FnOnce(&mut Engine, &mut Cx<'_, Effect>)) -> Vec<Effect> {
         let mut effects = std::mem::take(&mut self.effects);
         let mut cx = Cx {
             now: self.clock.now(),
@@ -120,10 +133,7 @@ impl Actor {
             out: &mut effects,
         };
         step(&mut self.engine, &mut cx);
-        for effect in effects.drain(..) {
-            self.carry_out(effect);
-        }
-        self.effects = effects;
+        effects
     }
 
     fn carry_out(&mut self, effect: Effect) {
@@ -174,6 +184,10 @@ impl Actor {
         }
         if let State::Ended(lost) = *self.state.borrow() {
             return self.refuse(call, InvokeError::ConnectionLost(lost));
+        }
+        if !is_sendable(&call.body) {
+            let length = call.body.len();
+            return self.refuse(call, InvokeError::Unsendable(length));
         }
         let introduces = !self.is_introduced;
         let body = if introduces {
@@ -293,6 +307,11 @@ impl Actor {
     }
 }
 
+/// Tells whether a method can be sent at all: tried in vain, it would take others with it.
+const fn is_sendable(method: &Bytes) -> bool {
+    method.len().is_multiple_of(4) && method.len() <= METHOD_BYTES_MAX
+}
+
 /// Tells whether a server that answers so has taken note of the introduction.
 fn knows_us(outcome: &Result<Bytes, InvokeError>) -> bool {
     match outcome {
@@ -308,6 +327,9 @@ async fn done(work: &mut Option<JoinHandle<Worked>>) -> Option<Worked> {
         None => std::future::pending().await,
     }
 }
+
+/// What a server takes, less room for an envelope with its padding and for an introduction.
+const METHOD_BYTES_MAX: usize = FRAME_BYTES_MAX_SERVER - (4 << 10);
 
 const READ_BYTES: usize = 64 << 10;
 const COMMANDS_AT_ONCE: usize = 256;

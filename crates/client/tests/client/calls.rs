@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use heliogram_client::{Client, ConnectError, Device, InvokeError, Lost, Transport};
+use heliogram_client::{Client, ConnectError, Device, InvokeError, Lost, Raw, Transport};
 use heliogram_proto::transport::Framing;
 use heliogram_proto::transport::client::Obfuscation;
 
@@ -24,6 +24,21 @@ async fn a_thousand_calls_at_once_get_each_its_own_answer_and_run_once() {
     let runs = server.backend.runs();
     assert_eq!(runs.len(), 1000);
     assert!(runs.values().all(|&times| times == 1));
+    client.shutdown().await;
+}
+
+#[tokio::test]
+async fn a_method_of_a_mebibyte_less_4_kib_is_sent_and_what_no_message_holds_ends_at_once() {
+    let server = Server::start();
+    let client = server.client().connect().await.unwrap();
+    let largest = (1 << 20) - (4 << 10);
+    let sent = client.invoke(&Raw(vec![0; largest].into())).await;
+    assert!(matches!(sent, Err(InvokeError::Rpc(_))), "{sent:?}");
+    for length in [largest + 4, 6] {
+        let refused = client.invoke(&Raw(vec![0; length].into())).await;
+        assert_eq!(refused, Err(InvokeError::Unsendable(length)));
+    }
+    assert_eq!(client.invoke(&Count(3)).await, Ok(3));
     client.shutdown().await;
 }
 
