@@ -13,6 +13,20 @@ use crate::session::role::habits;
 use crate::side::Client;
 
 impl Outbox {
+    /// Tells whether a call waits that fits only the message that carries it: a binding.
+    pub(crate) fn awaits_binding(&self) -> bool {
+        let pinned = |it: &Sent| {
+            matches!(
+                it.content,
+                Content::Call {
+                    is_pinned: true,
+                    ..
+                }
+            )
+        };
+        self.unacked.iter().any(pinned)
+    }
+
     /// Gives a message its numbers now rather than at the drain, because its body must name them. It counts as sent.
     pub(crate) fn send_numbered(
         &mut self,

@@ -172,6 +172,28 @@ fn a_binding_whose_connection_is_gone_is_forgotten_without_a_word() {
     assert_eq!(alone.told(), []);
 }
 
+#[test]
+fn calls_wait_for_the_binding_and_not_for_whoever_is_asked_for_it() {
+    let mut alone = Alone::new();
+    let (_, sent) = alone.sent_call();
+    let (call, asked) = bind(&mut alone);
+    let news = tl::NewSessionCreated {
+        first_msg_id: asked.header.msg_id.0,
+        unique_id: 7,
+        server_salt: 8,
+    };
+    alone.hear(&news);
+    assert_eq!(alone.calls(), []);
+
+    // Said of a key that is bound, the same means that the call is lost.
+    alone.client.unbind(call);
+    alone.hear(&tl::NewSessionCreated {
+        unique_id: 9,
+        ..news
+    });
+    assert!(alone.calls()[0].msg_id > sent.msg_id);
+}
+
 fn bind(alone: &mut Alone) -> (u64, Outgoing) {
     let binding = Binding {
         perm_key: &key(),
