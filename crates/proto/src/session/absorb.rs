@@ -90,7 +90,8 @@ impl Session<Server> {
         self.inbox.raise_floor(floor);
     }
 
-    /// Unites this session with another incarnation of it. A call that both run is this one's.
+    /// Unites this session with another incarnation of it. A call that both run is this one's. If the client knows this
+    /// one, it is not told of the other any more: it would send again what this one runs.
     pub(crate) fn absorb(&mut self, other: Self) {
         let Self {
             id: _,
@@ -100,6 +101,10 @@ impl Session<Server> {
             state,
         } = other;
         self.inbox.absorb(inbox);
+        let mut outbox = outbox;
+        if self.state.first.is_some() {
+            outbox.forget_news();
+        }
         self.outbox.absorb(outbox);
         self.acks.absorb(acks);
         let State {

@@ -386,6 +386,22 @@ impl Outbox {
         }
     }
 
+    /// Forgets that there is a new session to be announced.
+    pub(crate) fn forget_news(&mut self) {
+        let is_news = |content: &Content| matches!(content, Content::NewSession { .. });
+        let sent = self.unacked.iter().filter(|it| is_news(&it.content));
+        for id in sent.map(|it| it.msg_id).collect::<Vec<_>>() {
+            self.take(id);
+        }
+        let bytes = &mut self.queued_bytes;
+        self.queue.retain(|it| {
+            if is_news(&it.content) {
+                *bytes = bytes.saturating_sub(it.content.len());
+            }
+            !is_news(&it.content)
+        });
+    }
+
     /// Takes over what another outbox of the same session has to send, and what it has sent. What was counted by both is
     /// counted together: the peer has seen all of it in one session.
     pub(crate) fn absorb(&mut self, other: Self) {

@@ -168,6 +168,25 @@ fn a_session_goes_on_under_a_renewed_key_and_is_not_announced_again() {
 }
 
 #[test]
+fn what_was_announced_before_a_binding_is_not_said_again_once_sessions_are_united() {
+    let mut world = Client::new();
+    world.facts = world.perm;
+    world.call();
+    world.received();
+    world.on_link(LinkId(2));
+    let (call, _) = world.bind_unanswered();
+    let outcome = Err(Error::Unavailable);
+    world.input(Input::Bound { call, outcome });
+    world.about_keys.clear();
+    world.on_link(LinkId(3));
+    world.bind();
+    world.input(Input::Detach { link: LinkId(2) });
+
+    let sent = world.drain(LinkId(3));
+    assert!(sent.iter().all(|it| it.id() == tl::RpcResult::ID));
+}
+
+#[test]
 fn a_call_that_came_under_the_old_key_does_not_run_again_under_the_renewed_one() {
     let mut world = Client::new();
     world.facts = world.perm;
