@@ -5,7 +5,7 @@ use bytes::Bytes;
 use heliogram_proto::edge::keys;
 use heliogram_proto::exchange::binding::{self, Claim, Error};
 use heliogram_proto::host::{Asked, CallId, Effect, Handover, Input, PreparedAnswer};
-use heliogram_proto::ids::{AuthKeyId, Identity, LinkId};
+use heliogram_proto::ids::{AuthKeyId, Identity, LinkId, Term};
 use heliogram_proto::port::{KeyFacts, KeyKind, Reply, RpcError};
 
 use crate::net::Network;
@@ -123,36 +123,27 @@ impl World {
         let facts = record.facts.bind(claim.perm(), expires_at);
         let facts = facts.ok_or(Error::Taken)?;
         self.store.set_facts(facts);
+        self.checks.wire.bound(claim.key(), claim.perm());
         self.coverage.fault("temporary key bound");
         Ok(facts)
     }
 
     fn hand_over(&mut self, place: Place, handover: Box<Handover>) {
-        if let Some(part) = self.nodes[place.node].parts.get(&place.partition) {
-            for session in handover.sessions() {
-                self.checks.wire.leaves(session, part.host.term());
-            }
-        }
         self.coverage
             .fault("sessions handed over to a permanent key");
-        let (to, links) = (handover.to(), handover.links());
+        let to = handover.to();
+        let part = self.nodes[place.node].parts.get(&place.partition);
+        let from = part.map_or(Term(0), |part| part.host.term());
+        self.checks.wire.handed_over(handover.key().id, from);
         self.tell_owner(to, Input::TakeOver(handover), 0);
-        for link in links {
-            if !self.touch(to, link) {
-                self.tell_owner(to, Input::Detach { link }, 0);
-            }
-        }
     }
 
     fn forward(&mut self, to: Identity, input: Input) {
         if let Input::Frame(frame) = &input {
             self.coverage
                 .fault("frame forwarded to the owner of a bound key");
-            let (facts, link) = (*frame.key(), frame.link());
+            let facts = *frame.key();
             self.tell_edges(&keys::Input::Bound { facts });
-            if !self.touch(to, link) {
-                return;
-            }
         }
         self.tell_owner(to, input, 0);
     }
@@ -164,6 +155,10 @@ impl World {
         let Some(edge) = self.net.get(Network::of_link(link)).map(|it| it.edge) else {
             return false;
         };
+        if self.stream(edge, node).is_none() {
+            self.close_link(edge, link);
+            return false;
+        }
         if let Some(part) = self.nodes[node].parts.get_mut(&partition) {
             part.knows(link);
         }
@@ -181,16 +176,8 @@ impl World {
         let partition = partition_of(to);
         let node = self.ring.owners[partition].node;
         let state = &self.nodes[node];
-        if state.paused.is_none()
-            && let Some(part) = state.parts.get(&partition)
-        {
-            if let Input::TakeOver(handover) = &input {
-                for session in handover.sessions() {
-                    self.checks.wire.arrives(session, part.host.term());
-                }
-            }
-            self.step_host(node, partition, input);
-            return self.arm_node(node);
+        if state.paused.is_none() && state.parts.contains_key(&partition) {
+            return self.tell_now(to, input);
         }
         if tries < TRIES_MAX {
             let tries = tries + 1;
@@ -202,6 +189,43 @@ impl World {
             };
             self.queue.push(self.now + delay, event);
         }
+    }
+
+    /// Tells an owner something; what concerns a link that is gone comes with the news of that.
+    fn tell_now(&mut self, to: Identity, input: Input) {
+        let partition = partition_of(to);
+        let node = self.ring.owners[partition].node;
+        let (mut links, is_frame) = match &input {
+            Input::TakeOver(handover) => {
+                let term = self.nodes[node]
+                    .parts
+                    .get(&partition)
+                    .map(|it| it.host.term());
+                let (key, term) = (handover.key().id, term.unwrap_or_default());
+                for session in handover.sessions() {
+                    self.checks.wire.taken_over(key, session, term);
+                }
+                (handover.links(), false)
+            }
+            Input::Frame(frame) => (vec![frame.link()], true),
+            Input::Answer { .. }
+            | Input::Bound { .. }
+            | Input::Destroyed { .. }
+            | Input::Detach { .. }
+            | Input::Push(_)
+            | Input::Revoked { .. }
+            | Input::TakenOver { .. }
+            | Input::User { .. } => (Vec::new(), false),
+        };
+        links.retain(|&link| !self.touch(to, link));
+        if is_frame && !links.is_empty() {
+            return;
+        }
+        self.step_host(node, partition, input);
+        for link in links {
+            self.step_host(node, partition, Input::Detach { link });
+        }
+        self.arm_node(node);
     }
 
     /// Tells all but the owner of `identity` that keys are no more.

@@ -206,6 +206,10 @@ impl World {
             self.checks.tokens.executed_by_owner(call);
         }
         self.checks.tokens.executed(call, self.now);
+        if owner.node != node || owner.term() != call.term {
+            // Its owner knows nothing of it.
+            self.checks.tokens.disrupt_one(call);
+        }
         if self.is_traced {
             let (term, msg_id) = (call.term, call.msg_id);
             eprintln!("{:?} {place:?} runs {msg_id:?} in {term:?}", self.now);

@@ -21,6 +21,8 @@ pub(crate) struct Plan {
     pub(crate) fault_ms: Option<(u64, u64)>,
     /// Hosts crash, are taken over, paused, cut off.
     pub(crate) hosts_fail: bool,
+    /// So many of a thousand clients use temporary keys.
+    pub(crate) pfs_per_mille: u64,
     /// Clients destroy their keys and begin anew.
     pub(crate) keys_end: bool,
     /// Clocks of clients are wrong by up to so many seconds.
@@ -49,6 +51,7 @@ impl Plan {
             fault_ms: (kind > 0).then(|| dice.pick(&[(200, 4_000), (2_000, 30_000)], (1, 1))),
             hosts_fail: kind > 1,
             keys_end: dice.chance(400),
+            pfs_per_mille: dice.pick(&[0, 500, 1000], 0),
             skew_s: if kind > 2 {
                 dice.pick(&[0, 20, 600], 0)
             } else {

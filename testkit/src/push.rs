@@ -64,6 +64,12 @@ impl World {
         let owner = self.ring.owners[partition_of(identity)];
         if except.is_none() && self.clients[client].is_sure_of(target, owner) {
             self.checks.pushes.owed(client, number);
+            if self.is_traced {
+                eprintln!(
+                    "{:?} client {client} is to get {number:x} by {target:?}",
+                    self.now
+                );
+            }
         }
         self.coverage.fault(match target {
             Target::Key(_) => "push to a key",

@@ -75,11 +75,18 @@ fn live(world: &mut World) -> Option<Failure> {
         }
     }
     mend(world);
-    let patience = world.now + PATIENCE;
-    while !world.checks.are_over() && world.step(patience) {
-        if let Some(failure) = world.checks.first_failure() {
-            return Some(failure);
+    for _ in 0..ROUNDS {
+        let patience = world.now + PATIENCE;
+        while !world.checks.are_over() && world.step(patience) {
+            if let Some(failure) = world.checks.first_failure() {
+                return Some(failure);
+            }
         }
+        if world.checks.are_over() {
+            break;
+        }
+        // What was asked for on a connection that died is announced anew on the next.
+        world.hang_up_all();
     }
     world.checks.finish(world.now);
     if let Some(failure) = world.checks.first_failure() {
@@ -114,7 +121,9 @@ fn mend(world: &mut World) {
     }
 }
 
-/// For so long clients may take to get what they wanted, once nothing breaks any more.
-const PATIENCE: Duration = Duration::from_secs(1_200);
+/// For so long clients may take to get what they wanted, once nothing breaks any more; then they connect anew.
+const PATIENCE: Duration = Duration::from_secs(200);
+/// So often, at most.
+const ROUNDS: u32 = 6;
 /// After so long nothing is left of clients that are gone.
 const AFTERLIFE: Duration = Duration::from_secs(3_000);

@@ -11,6 +11,8 @@ use heliogram_proto::port::{KeyFacts, KeyRecord};
 #[derive(Debug, Default)]
 pub(crate) struct Store {
     pub(crate) records: BTreeMap<AuthKeyId, Arc<KeyRecord>>,
+    /// Keys that were destroyed.
+    pub(crate) destroyed: u64,
     /// It can't say anything now.
     pub(crate) is_down: bool,
 }
@@ -20,6 +22,7 @@ impl Store {
     pub(crate) fn remove(&mut self, id: AuthKeyId) -> Vec<AuthKeyId> {
         let mut gone = self.remove_bound(id, &[]);
         if self.records.remove(&id).is_some() {
+            self.destroyed += 1;
             gone.push(id);
         }
         gone
@@ -34,6 +37,7 @@ impl Store {
         let gone: Vec<_> = ids.collect();
         for id in &gone {
             self.records.remove(id);
+            self.destroyed += 1;
         }
         gone
     }

@@ -126,6 +126,9 @@ impl World {
         for client in 0..self.plan.clients {
             let fresh = self.any_client();
             self.clients.push(fresh);
+            if self.dice.chance(self.plan.pfs_per_mille) {
+                self.hide_key(client);
+            }
             self.queue.push(Mono(0), Event::Dial { client });
             self.queue.push(Mono(0), Event::Act { client });
         }

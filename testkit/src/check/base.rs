@@ -6,8 +6,15 @@ impl World {
     /// Has all clients leave for good.
     pub(crate) fn retire(&mut self) {
         self.stranger_leaves();
+        for client in &mut self.clients {
+            client.is_retired = true;
+        }
+        self.hang_up_all();
+    }
+
+    /// Has all clients end their connections.
+    pub(crate) fn hang_up_all(&mut self) {
         for client in 0..self.clients.len() {
-            self.clients[client].is_retired = true;
             let conns: Vec<_> = self.clients[client].conns.iter().map(|it| it.id).collect();
             for conn in conns {
                 self.client_leaves(client, conn);
@@ -36,7 +43,8 @@ impl World {
                 let freed =
                     allocation_counter::measure(|| part = crate::node::Part::new(part.host.term()));
                 let held = freed.bytes_current.unsigned_abs();
-                if sessions > 0 || calls > 0 || held > BASE_BYTES {
+                let base = BASE_BYTES + DESTROYED_BYTES * self.store.destroyed;
+                if sessions > 0 || calls > 0 || held > base {
                     let detail = format!(
                         "node {node} partition {partition}: {sessions} sessions, {calls} calls, {held} bytes"
                     );
@@ -47,5 +55,7 @@ impl World {
     }
 }
 
+/// What a host may hold of a key that was destroyed: it refuses it for a day.
+const DESTROYED_BYTES: u64 = 128;
 /// What a host that has forgotten everybody may still hold.
 const BASE_BYTES: u64 = 8_192;

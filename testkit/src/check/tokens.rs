@@ -187,6 +187,14 @@ impl Tokens {
         }
     }
 
+    /// Takes note that a call was run by a host that had been taken over: it may run again.
+    pub(crate) fn disrupt_one(&mut self, call: &Call) {
+        let token = Query::read(&call.body).and_then(|it| self.open.get_mut(&it.token));
+        if let Some(token) = token {
+            token.chances += 1;
+        }
+    }
+
     /// Tells whether every wish has come to its end.
     pub(crate) fn are_over(&self) -> bool {
         self.open.is_empty()

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 
 use heliogram_proto::envelope::Header;
-use heliogram_proto::ids::{SessionId, Term};
+use heliogram_proto::ids::{AuthKeyId, SessionId, Term};
 use heliogram_proto::port::FromHost;
 use heliogram_tl::{Deserialize, mtproto as tl, peek_id};
 
@@ -15,10 +15,12 @@ use crate::messages::{describe, walk};
 /// All sessions, as both sides of each have spoken.
 #[derive(Debug, Default)]
 pub(crate) struct Wire {
-    servers: BTreeMap<(Term, SessionId), Side>,
+    servers: BTreeMap<(Term, AuthKeyId, SessionId), Side>,
+    /// The term of the host that has handed the sessions of a key over.
+    left: BTreeMap<AuthKeyId, Term>,
+    /// The permanent key of each that is bound.
+    bound: BTreeMap<AuthKeyId, AuthKeyId>,
     clients: BTreeMap<SessionId, Side>,
-    /// Sessions on their way from one host to another.
-    moving: BTreeMap<SessionId, Side>,
     pub(crate) failures: Vec<Failure>,
 }
 
@@ -27,6 +29,8 @@ pub(crate) struct Wire {
 struct Side {
     last: i64,
     content_count: i32,
+    /// Two hosts have counted apart: who heard which of it is not known here, so only parity is looked at.
+    is_united: bool,
     /// Names the incarnation of the session at its server.
     unique_id: Option<i64>,
     /// Sequence number and a hash of the contents, by identifier.
@@ -42,25 +46,6 @@ struct Seen<'a> {
 }
 
 impl Wire {
-    /// Takes note that a host of this term speaks for a session no more.
-    pub(crate) fn leaves(&mut self, session: SessionId, term: Term) {
-        if let Some(side) = self.servers.remove(&(term, session)) {
-            self.moving.insert(session, side);
-        }
-    }
-
-    /// Takes note that a host of this term speaks for a session that has left another, and counts on.
-    pub(crate) fn arrives(&mut self, session: SessionId, term: Term) {
-        let Some(side) = self.moving.remove(&session) else {
-            return;
-        };
-        let to = self.servers.entry((term, session)).or_default();
-        to.content_count += side.content_count;
-        to.last = to.last.max(side.last);
-        to.unique_id = to.unique_id.or(side.unique_id);
-        to.sent.extend(side.sent);
-    }
-
     /// Looks at what a host has said, in the order in which it did.
     pub(crate) fn host_said(&mut self, term: Term, item: &FromHost, coverage: &mut Coverage) {
         let FromHost::Seal {
@@ -84,7 +69,11 @@ impl Wire {
             seqno: seqno.0,
             body,
         };
-        let side = self.servers.entry((term, *session_id)).or_default();
+        let identity = self.identity_of(*key);
+        let side = self
+            .servers
+            .entry((term, identity, *session_id))
+            .or_default();
         let mut broken = Vec::new();
         side.outer(outer, Role::Server, &mut broken);
         for to in named_by(body) {
@@ -103,6 +92,35 @@ impl Wire {
             let detail = format!("{term:?} {key:?} {}", describe(&header, body));
             self.failures.push(Failure { rule, detail });
         }
+    }
+
+    /// Takes note that a key is bound: its sessions go on under the permanent one.
+    pub(crate) fn bound(&mut self, key: AuthKeyId, perm: AuthKeyId) {
+        self.bound.insert(key, perm);
+    }
+
+    /// Takes note that a host has handed the sessions of a key over.
+    pub(crate) fn handed_over(&mut self, key: AuthKeyId, from: Term) {
+        self.left.insert(key, from);
+    }
+
+    /// Takes note that a host has taken over a session of a key, and counts on from what both have said.
+    pub(crate) fn taken_over(&mut self, key: AuthKeyId, session: SessionId, to: Term) {
+        let perm = self.identity_of(key);
+        let from = self.left.get(&key).copied().unwrap_or_default();
+        let came = self.servers.remove(&(from, key, session));
+        let own = self.servers.entry((to, perm, session)).or_default();
+        own.is_united = true;
+        if let Some(came) = came {
+            own.content_count += came.content_count;
+            own.last = own.last.max(came.last);
+            own.unique_id = own.unique_id.or(came.unique_id);
+            own.sent.extend(came.sent);
+        }
+    }
+
+    fn identity_of(&self, key: AuthKeyId) -> AuthKeyId {
+        self.bound.get(&key).copied().unwrap_or(key)
     }
 
     /// Looks at what a client has said, in the order in which it did.
@@ -174,7 +192,7 @@ impl Side {
         if outer.id & 3 != if role == Role::Client { 0 } else { 3 } {
             broken.push("a container has the low bits of its sender");
         }
-        if outer.seqno != self.content_count * 2 {
+        if outer.seqno != self.content_count * 2 && !self.is_united {
             broken.push("a container's sequence number is twice the count");
         }
         if outer.id <= self.last {
@@ -222,7 +240,12 @@ impl Side {
         let expected = self.content_count * 2 + i32::from(is_content);
         // A refusal of a message whose session does not exist belongs to none.
         let is_outside = role == Role::Server && is_refusal(kind) && it.seqno == 0;
-        if it.seqno != expected && !is_outside {
+        let is_wrong = if self.is_united {
+            it.seqno & 1 != i32::from(is_content)
+        } else {
+            it.seqno != expected
+        };
+        if is_wrong && !is_outside {
             broken.push("sequence numbers count what is content-related");
         }
         self.content_count += i32::from(is_content);

@@ -20,9 +20,10 @@ impl World {
         let (low, high) = self.plan.pause_ms;
         let pause = self.dice.millis(low, high);
         self.queue.push(self.now + pause, Event::Act { client });
-        if self.clients[client].is_binding() {
-            return;
+        if !self.clients[client].is_bound() {
+            return self.flush_client(client);
         }
+        self.look_after_key(client);
         match self.dice.below(100) {
             0..45 => {
                 for _ in 0..self.dice.pick(&[1, 1, 1, 3, 20], 1) {
@@ -42,8 +43,7 @@ impl World {
             74..78 => self.clients[client].session.tell_states(20),
             78..82 => self.clients[client].session.http_wait(0, 0, 1_000),
             82..86 => self.destroy_session(client),
-            86..91 => self.clients[client].session.want_again(2),
-            91 => self.renew_key(client),
+            86..92 => self.clients[client].session.want_again(2),
             92..94 => self.send_copy(client),
             94..98 if self.plan.keys_end => self.clients[client].session.destroy_key(),
             98 if !self.plan.is_calm() => self.step_client(client, Session::renew),

@@ -1,7 +1,7 @@
 //! A client: the real session, the real transport, and connections that come and go.
 
 pub(crate) mod act;
-mod temporary;
+pub(crate) mod pfs;
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -15,7 +15,7 @@ use heliogram_proto::session::{Outgoing, Session};
 use heliogram_proto::side::Client as ClientSide;
 use heliogram_proto::transport::client::{Config, Incoming, Transport};
 
-use self::temporary::Temporary;
+use self::pfs::{Binding, Pfs};
 use crate::body::Update;
 use crate::messages::describe;
 use crate::net::{ConnId, End, Who};
@@ -26,10 +26,9 @@ use crate::world::World;
 /// A client.
 #[derive(Debug)]
 pub(crate) struct Client {
-    /// What it seals with.
     pub(crate) key: AuthKey,
-    /// What that is, if it is temporary.
-    temporary: Option<Temporary>,
+    /// `key` is a temporary one, and this the one behind it.
+    pub(crate) pfs: Option<Pfs>,
     pub(crate) session: Session<ClientSide>,
     /// The wall clock's error, in nanoseconds.
     pub(crate) skew_ns: i64,
@@ -76,7 +75,7 @@ impl Client {
     ) -> Self {
         Self {
             key,
-            temporary: None,
+            pfs: None,
             last_session: Some(session.id()),
             hears_of: session.id(),
             session,
@@ -113,14 +112,20 @@ impl Client {
         self.is_known && self.conns.len() < CONNS_MAX
     }
 
-    pub(crate) fn identity(&self) -> Identity {
-        let temporary = self.temporary.as_ref();
-        temporary.map_or_else(|| Identity(self.key.id()), Temporary::identity)
+    /// Tells whether it may call.
+    pub(crate) fn is_bound(&self) -> bool {
+        let pfs = self.pfs.as_ref();
+        pfs.is_none_or(|it| it.state == Binding::Bound)
     }
 
-    /// Tells whether its key can't be used for calls yet.
-    fn is_binding(&self) -> bool {
-        self.temporary.as_ref().is_some_and(Temporary::is_binding)
+    fn is_binding(&self, call: u64) -> bool {
+        let pfs = self.pfs.as_ref();
+        pfs.is_some_and(|it| it.state == Binding::Asked(call))
+    }
+
+    pub(crate) fn identity(&self) -> Identity {
+        let perm = self.pfs.as_ref().map(|it| it.perm.id());
+        Identity(perm.unwrap_or_else(|| self.key.id()))
     }
 }
 
@@ -168,8 +173,11 @@ impl World {
             return;
         };
         state.conns.remove(at);
-        self.forget_binding(client);
-        self.step_client(client, Session::reconnected);
+        if state.is_bound() {
+            self.step_client(client, Session::reconnected);
+        } else {
+            self.forget_binding(client);
+        }
         self.with_weather(|net, weather| net.close(conn, End::Client, weather));
         if self.clients[client].conns.is_empty() {
             self.dial_later(client);
@@ -238,8 +246,14 @@ impl World {
             let detail = format!("client {client} {id:?}");
             self.checks
                 .fail("f: -404 is said only of a key that is absent", detail);
-        } else if code == -404 && !self.outlives_its_key(client) {
-            self.take_new_key(client);
+        } else if code == -404 {
+            let perm = self.clients[client].pfs.as_ref().map(|it| it.perm.id());
+            if perm.is_some_and(|perm| self.is_good(perm)) {
+                self.coverage.fault("temporary key ended");
+                self.renew_key(client);
+            } else {
+                self.take_new_key(client);
+            }
         }
         false
     }
@@ -315,12 +329,17 @@ impl World {
         }
     }
 
-    fn client_is_told(&mut self, client: usize, event: Told) {
-        if self.is_about_binding(client, &event) {
-            return;
-        }
+    pub(crate) fn client_is_told(&mut self, client: usize, event: Told) {
         let state = &mut self.clients[client];
         match event {
+            Told::Answer { call, reply } if state.is_binding(call) => {
+                self.on_bind_answer(client, call, &reply);
+            }
+            Told::Refused { call } | Told::Uncertain { call } | Told::TimedOut { call }
+                if state.is_binding(call) =>
+            {
+                self.on_bind_lost(client, call);
+            }
             Told::Answer { call, reply } => match state.wishes.remove(&call) {
                 Some(token) => {
                     if !state.quiet.remove(&token) && state.is_known {
@@ -340,7 +359,8 @@ impl World {
             Told::NewSession => {
                 state.subscribed = None;
                 self.checks.pushes.asks(client);
-                if std::mem::replace(&mut state.is_known, true) {
+                // Before it is bound, a key's host knows nothing of its sessions.
+                if std::mem::replace(&mut state.is_known, true) && state.is_bound() {
                     self.client_begins_anew(client, "NewSession");
                 }
             }
@@ -366,11 +386,7 @@ impl World {
                     self.checks.tokens.given_up(token);
                 }
             }
-            Told::Dropped { fate, .. } => self.coverage.fault(match fate {
-                Fate::Answered => "dropped answer: had been answered",
-                Fate::Running => "dropped answer: runs",
-                Fate::Unknown => "dropped answer: unknown",
-            }),
+            Told::Dropped { fate, .. } => self.count_fate(fate),
             Told::SessionDestroyed { was_there, .. } => self.coverage.fault(if was_there {
                 "session destroyed"
             } else {
@@ -380,17 +396,27 @@ impl World {
                 self.coverage.fault("client may have missed updates");
                 self.checks.pushes.asks(client);
             }
-            Told::Update(body) => match Update::read(&body) {
-                Some(number) => {
-                    self.checks.pushes.told(client, state.hears_of, number);
-                }
-                None => {
-                    self.coverage.fault("client is to ask for what it missed");
-                    self.checks.pushes.asks(client);
-                }
-            },
+            Told::Update(body) => self.on_update(client, &body),
             Told::KeyDestroyed { outcome } => self.on_key_destroyed(client, outcome),
             Told::Pong { .. } | Told::Refused { .. } => {}
+        }
+    }
+
+    fn count_fate(&mut self, fate: Fate) {
+        self.coverage.fault(match fate {
+            Fate::Answered => "dropped answer: had been answered",
+            Fate::Running => "dropped answer: runs",
+            Fate::Unknown => "dropped answer: unknown",
+        });
+    }
+
+    fn on_update(&mut self, client: usize, body: &[u8]) {
+        if let Some(number) = Update::read(body) {
+            let session = self.clients[client].hears_of;
+            self.checks.pushes.told(client, session, number);
+        } else {
+            self.coverage.fault("client is to ask for what it missed");
+            self.checks.pushes.asks(client);
         }
     }
 
@@ -408,13 +434,16 @@ impl World {
     }
 
     /// Begins anew with a new key, as if installed again.
-    fn take_new_key(&mut self, client: usize) {
+    pub(crate) fn take_new_key(&mut self, client: usize) {
         let fresh = self.any_client();
         let old = std::mem::replace(&mut self.clients[client], fresh);
         for token in old.wishes.into_values() {
             self.checks.tokens.given_up(token);
         }
         self.checks.pushes.asks(client);
+        if old.pfs.is_some() {
+            self.hide_key(client);
+        }
         let state = &mut self.clients[client];
         (state.is_dialing, state.armed) = (old.is_dialing, old.armed);
         for conn in old.conns {
@@ -426,7 +455,8 @@ impl World {
 
     /// Takes note that calls without an answer are sent anew, as new calls.
     fn client_begins_anew(&mut self, client: usize, why: &str) {
-        if self.checks.is_calm {
+        let Identity(key) = self.clients[client].identity();
+        if self.checks.is_calm && self.is_good(key) {
             let detail = format!("client {client}: {why} at {:?}", self.now);
             self.checks
                 .fail("without crashes no client begins anew", detail);
@@ -439,8 +469,8 @@ impl World {
         if !self.clients[client].is_online() {
             return;
         }
-        if self.clients[client].is_binding() {
-            self.ask_to_bind(client);
+        if !self.clients[client].is_bound() {
+            self.bind_key(client);
             return self.arm_client(client);
         }
         let now = self.clock(self.clients[client].skew_ns);
@@ -517,7 +547,7 @@ impl World {
             self.client_leaves(client, conn);
         }
         let state = &mut self.clients[client];
-        if !state.conns.is_empty() && state.next_ping <= self.now && !state.is_binding() {
+        if !state.conns.is_empty() && state.next_ping <= self.now && state.is_bound() {
             state.next_ping = self.now + PULSE;
             state.session.ping(0, Some(75));
         }
@@ -528,7 +558,8 @@ impl World {
 
     fn arm_client(&mut self, client: usize) {
         let state = &mut self.clients[client];
-        let due = state.session.next_deadline().unwrap_or(Mono(u64::MAX));
+        let due = state.session.next_deadline().filter(|_| state.is_bound());
+        let due = due.unwrap_or(Mono(u64::MAX));
         let pulse = self.now + PULSE;
         let at = due.min(pulse).max(self.now + TICK_MIN);
         if state.armed.is_none_or(|armed| armed > at) {
