@@ -108,7 +108,11 @@ impl Wire {
     pub(crate) fn taken_over(&mut self, key: AuthKeyId, session: SessionId, to: Term) {
         let perm = self.identity_of(key);
         let from = self.left.get(&key).copied().unwrap_or_default();
-        let came = self.servers.remove(&(from, key, session));
+        let mut came = self.servers.remove(&(from, key, session));
+        if came.is_none() && from != to {
+            // The store knew of the binding, and its host did not.
+            came = self.servers.remove(&(from, perm, session));
+        }
         let own = self.servers.entry((to, perm, session)).or_default();
         own.is_united = true;
         if let Some(came) = came {
