@@ -1,0 +1,5 @@
+//! Temporary keys that are bound: what their sessions become, and what is sent meanwhile.
+
+mod asking;
+mod moving;
+mod rig;
