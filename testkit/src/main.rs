@@ -22,6 +22,8 @@ struct Options {
     /// Runs this one only.
     seed: Option<u64>,
     budget: Duration,
+    /// Runs so many at most.
+    runs: u64,
     /// Prints every message.
     is_traced: bool,
 }
@@ -31,6 +33,7 @@ impl Options {
         let mut options = Self {
             seed: None,
             budget: Duration::from_secs(20),
+            runs: u64::MAX,
             is_traced: false,
         };
         let mut words = words.iter();
@@ -45,6 +48,7 @@ impl Options {
             match word.as_str() {
                 "--seed" => options.seed = Some(value.parse().context("--seed takes a number")?),
                 "--budget" => options.budget = duration(value)?,
+                "--runs" => options.runs = value.parse().context("--runs takes a number")?,
                 _ => bail!("{word} is no option here"),
             }
         }
@@ -66,7 +70,7 @@ fn simulate(options: &Options) -> Result<()> {
     let start = Instant::now();
     let total = match options.seed {
         Some(seed) => Total::of(one(seed, options)),
-        None => many(start, options.budget),
+        None => many(start, options),
     };
     println!("{}", total.coverage);
     println!(
@@ -99,12 +103,16 @@ fn one(seed: u64, options: &Options) -> Report {
 }
 
 /// Runs seed after seed on every core until the time is up or a promise is broken.
-fn many(start: Instant, budget: Duration) -> Total {
+fn many(start: Instant, options: &Options) -> Total {
     let (next, is_over) = (AtomicU64::new(0), AtomicBool::new(false));
     let work = || {
         let mut total = Total::default();
-        while !is_over.load(Ordering::Relaxed) && start.elapsed() < budget {
-            total.add(Total::of(run(next.fetch_add(1, Ordering::Relaxed), None)));
+        while !is_over.load(Ordering::Relaxed) && start.elapsed() < options.budget {
+            let seed = next.fetch_add(1, Ordering::Relaxed);
+            if seed >= options.runs {
+                break;
+            }
+            total.add(Total::of(run(seed, None)));
             if total.failure.is_some() {
                 is_over.store(true, Ordering::Relaxed);
             }

@@ -52,7 +52,7 @@ pub(crate) fn run() -> Result<()> {
     report.step("supply chain", supply_chain);
     report.step("test", || test::run_counted(&mut counts).map(Done::yes));
     report.step("simulation", || {
-        sim::run(&["--budget", "2m"]).map(Done::yes)
+        sim::run(&["--budget", "2m", "--runs", "160"]).map(Done::yes)
     });
 
     println!("\n{report}\n{counts}");

@@ -77,7 +77,7 @@ usage: cargo xtask <command>
                 the clients are installed, pinned, into a virtual environment under target/.
                 For one crate `cargo test -p heliogram-proto` is enough.
 
-  sim [--seed N] [--budget 2m]
+  sim [--seed N] [--budget 2m] [--runs N]
                 Simulates clusters of edges, hosts and clients under faults, in virtual time,
                 and checks what is promised; ends with a table of what was covered. A failure
                 names its seed, and `--seed` repeats exactly that run.
