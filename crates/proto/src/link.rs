@@ -397,10 +397,12 @@ impl Link {
                 },
             )
             .collect();
+        // Asked first: who shows a key is trusted, and then claims none.
+        let is_claimed = self.transport.claimed_key() == Some(id);
         if let Err(refusal) = self.open(frames, cx) {
             return self.close(refusal.code, refusal.cause, write, cx);
         }
-        if self.transport.claimed_key() == Some(id) {
+        if is_claimed {
             // The key exists, which is as much as a stranger can show before a large frame has come whole.
             self.transport.trust();
             self.receive(&mut [], write, cx);

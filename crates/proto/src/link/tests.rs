@@ -289,6 +289,21 @@ fn a_large_first_message_waits_until_its_key_is_found() {
 }
 
 #[test]
+fn a_large_message_behind_a_small_one_goes_on_when_their_key_is_found() {
+    let mut pair = Pair::new(Framing::Abridged);
+    let (small, large) = (vec![7; 100], vec![8; 5_000]);
+    let mut bytes = Vec::new();
+    for body in [&small, &large] {
+        let sealed = pair.seal(body);
+        bytes.extend(pair.frame(&sealed, false));
+    }
+    // All in one read: nothing more comes that would wake the link.
+    pair.receive(&bytes);
+    pair.find_key();
+    assert_eq!(pair.bodies(), [small, large]);
+}
+
+#[test]
 fn a_quick_ack_is_sent_only_once_the_host_says_so_and_passes_the_obfuscation() {
     for framing in [
         Framing::Abridged,
