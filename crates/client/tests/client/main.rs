@@ -4,6 +4,7 @@
 
 mod calls;
 mod faults;
+mod key_file;
 mod keys;
 mod proxy;
 mod server;
