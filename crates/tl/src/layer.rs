@@ -8,7 +8,7 @@
 use std::fmt;
 
 use crate::generated::layer;
-use crate::schema::{Field, Type, parse_field};
+use crate::schema::{Declaration, Field, Role, Type, parse_field, parse_generic};
 
 /// Number of the layer.
 pub const LAYER: i32 = layer::LAYER;
@@ -47,6 +47,14 @@ pub fn method_by_name(name: &str) -> Option<&'static Combinator> {
 #[must_use]
 pub fn methods() -> &'static [Combinator] {
     &layer::METHODS
+}
+
+/// Takes every row apart: constructors, then methods, each sorted by id.
+pub(crate) fn declarations() -> impl Iterator<Item = Declaration<'static>> {
+    let constructors = constructors().iter().map(|row| (row, Role::Constructor));
+    let methods = methods().iter().map(|row| (row, Role::Method));
+    let rows = constructors.chain(methods).enumerate();
+    rows.map(|(at, (row, role))| row.declare(at + 1, role))
 }
 
 /// A constructor or a method.
@@ -93,6 +101,19 @@ impl Combinator {
     #[must_use]
     pub const fn declaration(&self) -> &'static str {
         self.text
+    }
+
+    fn declare(&self, line: usize, role: Role) -> Declaration<'static> {
+        let words = self.text.split(' ').skip(1).take_while(|word| *word != "=");
+        Declaration {
+            line,
+            name: self.name(),
+            id: Some(self.id),
+            role,
+            generics: words.filter_map(parse_generic).collect(),
+            fields: self.fields().collect(),
+            result: self.result(),
+        }
     }
 }
 

@@ -7,6 +7,7 @@
 //! - [`Reader`], [`Writer`], [`Serialize`], [`Deserialize`]: the codec.
 //! - [`mtproto`]: the service messages, generated from `schema/mtproto.tl`.
 //! - [`api`]: wrappers and the few API types that the protocol layer itself needs, from `schema/api.tl`.
+//! - [`dynamic`]: values of any schema, for tools that know no types.
 //! - [`gzip`]: what `gzip_packed` holds, read within a bound and written.
 //! - [`layer`]: names, ids and fields of every method and constructor of the API layer.
 //! - [`schema`]: the parser of TL schemas.
@@ -27,6 +28,7 @@
 //!
 //! Sources: <https://core.telegram.org/mtproto/TL>, <https://core.telegram.org/mtproto/serialize>.
 
+pub mod dynamic;
 mod error;
 mod generated;
 pub mod gzip;

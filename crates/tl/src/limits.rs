@@ -16,6 +16,9 @@ pub const MSG_IDS_MAX: usize = 8192;
 /// Bytes of one string: its length has three bytes on the wire.
 pub const STRING_BYTES_MAX: usize = (1 << 24) - 1;
 
+/// Values, those within others included, that [`dynamic`](crate::dynamic) reads from one object: some 64 MiB of memory.
+pub const VALUES_MAX: usize = 1 << 20;
+
 /// What a [`Reader`](crate::Reader) accepts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limits {

@@ -45,6 +45,10 @@ impl<'a> Reader<'a> {
         self.rest.len()
     }
 
+    pub(crate) const fn vector_len_max(&self) -> usize {
+        self.vector_len_max
+    }
+
     /// Takes everything that is left.
     pub fn rest(&mut self) -> &'a [u8] {
         std::mem::take(&mut self.rest)

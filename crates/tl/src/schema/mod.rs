@@ -16,7 +16,7 @@ use std::fmt;
 
 pub use checksum::PUBLISHED_CONSTANTS;
 pub use parse::parse;
-pub(crate) use parse::parse_field;
+pub(crate) use parse::{parse_field, parse_generic};
 pub use ty::{Kind, Type};
 
 /// A parsed schema: its declarations in their order.
@@ -85,6 +85,42 @@ impl Field<'_> {
     #[must_use]
     pub fn is_flag(&self) -> bool {
         self.condition.is_some() && self.ty.text() == "true"
+    }
+}
+
+impl Declaration<'_> {
+    /// Returns the id that is written down, or else the one that the text gives.
+    #[must_use]
+    pub fn id_or_checksum(&self) -> u32 {
+        self.id.unwrap_or_else(|| self.checksum())
+    }
+}
+
+impl fmt::Display for Declaration<'_> {
+    /// Writes the declaration as a schema does, without its semicolon.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name)?;
+        if let Some(id) = self.id {
+            write!(f, "#{id:x}")?;
+        }
+        for generic in &self.generics {
+            write!(f, " {{{generic}:Type}}")?;
+        }
+        for field in &self.fields {
+            write!(f, " {field}")?;
+        }
+        write!(f, " = {}", self.result)
+    }
+}
+
+impl fmt::Display for Field<'_> {
+    /// Writes the field as a schema does: `name:flags.0?int`.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}:", self.name)?;
+        if let Some(Condition { flags, bit }) = self.condition {
+            write!(f, "{flags}.{bit}?")?;
+        }
+        write!(f, "{}", self.ty)
     }
 }
 

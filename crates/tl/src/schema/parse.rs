@@ -115,7 +115,7 @@ fn declaration<'a>(
     };
     declaration.result = Type::new(result).ok_or(Problem::BadType)?;
     for word in left {
-        match generic(word) {
+        match parse_generic(word) {
             Some(parameter) => declaration.generics.push(parameter),
             None => push_field(&mut declaration, parse_field(word)?)?,
         }
@@ -140,7 +140,7 @@ fn push_field<'a>(declaration: &mut Declaration<'a>, field: Field<'a>) -> Result
 }
 
 /// Returns the `X` of `{X:Type}`.
-fn generic(word: &str) -> Option<&str> {
+pub(crate) fn parse_generic(word: &str) -> Option<&str> {
     word.strip_prefix('{')?
         .strip_suffix(":Type}")
         .filter(|name| is_name(name))
