@@ -13,14 +13,19 @@
 //!
 //! The checkers in [`check`](self) see what crosses the borders between these parts, and know nothing of what the
 //! workload wants. [`Mutation`]s are bugs planted on purpose, to see that the checkers find them.
+//!
+//! Beside it, with the feature `server`: real servers in this process and a scripted backend of API layer 222, for tests
+//! of clients.
 
 #![expect(
     clippy::indexing_slicing,
     reason = "a simulator that is wrong about its own parts may stop"
 )]
 
-mod backend;
+#[cfg(feature = "server")]
+pub mod backend;
 mod body;
+mod business;
 mod check;
 mod client;
 mod coverage;
@@ -38,6 +43,8 @@ mod push;
 mod queue;
 mod ring;
 mod run;
+#[cfg(feature = "server")]
+pub mod server;
 mod store;
 mod stranger;
 mod world;

@@ -14,7 +14,7 @@ use heliogram_proto::transport::client::{Config, Endpoint, Obfuscation};
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::{Rng, SeedableRng};
 
-use crate::backend::Backend;
+use crate::business::Backend;
 use crate::check::Checks;
 use crate::client::Client;
 use crate::coverage::Coverage;

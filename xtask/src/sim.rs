@@ -17,6 +17,9 @@ pub(crate) fn run(options: &[&str]) -> Result<()> {
         "sim",
         "--package",
         "heliogram-testkit",
+        "--no-default-features",
+        "--bin",
+        "heliogram-sim",
         "--",
     ]);
     command.args(options);

@@ -142,7 +142,17 @@ const EDGES: &[(&str, &[&str])] = &[
     ("heliogram-xtask", &["heliogram-tl", "heliogram-tl-gen"]),
     ("heliogram-interop", &[]),
     ("heliogram-examples", &[]),
-    ("heliogram-testkit", BELOW_PORTS),
+    (
+        "heliogram-testkit",
+        &[
+            "heliogram-crypto",
+            "heliogram-gateway",
+            "heliogram-ports",
+            "heliogram-proto",
+            "heliogram-session",
+            "heliogram-tl",
+        ],
+    ),
 ];
 
 const BELOW_PORTS: &[&str] = &["heliogram-crypto", "heliogram-proto", "heliogram-tl"];
@@ -157,17 +167,23 @@ const BELOW_SHELLS: &[&str] = &[
 const TEST_EDGES: &[(&str, &[&str])] = &[
     (
         "heliogram-client",
-        &["heliogram-gateway", "heliogram-session"],
+        &[
+            "heliogram-gateway",
+            "heliogram-session",
+            "heliogram-testkit",
+        ],
     ),
     (
         "heliogram-examples",
         &[
+            "heliogram-client",
             "heliogram-crypto",
             "heliogram-gateway",
             "heliogram-ports",
             "heliogram-proto",
             "heliogram-session",
             "heliogram-store-embedded",
+            "heliogram-testkit",
             "heliogram-tl",
         ],
     ),

@@ -2,6 +2,7 @@
 
 #![cfg(test)]
 
+mod backend;
 mod calls;
 mod faults;
 mod key_file;
