@@ -345,6 +345,9 @@ pub const NEW_NONCES_MAX: usize = 1 << 18;
 /// Times that `dh_gen_retry` is answered within one exchange, or accepted by a client.
 pub const DH_RETRIES_MAX: u8 = 5;
 
+/// Fingerprints of a server's keys that a client names when it knows none of them. Telegram's servers have offered three.
+pub const OFFERED_MAX: usize = 4;
+
 /// Times that a client begins an exchange anew after a failure.
 pub const EXCHANGE_RESTARTS_MAX: u32 = 5;
 

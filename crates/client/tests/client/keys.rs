@@ -8,7 +8,7 @@ use heliogram_crypto::rsa::PrivateKey;
 use heliogram_proto::client::Failure;
 use heliogram_proto::exchange::client::Error;
 
-use crate::server::{Count, Server};
+use crate::server::{Count, RSA_KEY, Server};
 
 #[tokio::test]
 async fn a_client_comes_back_with_the_key_that_it_kept() {
@@ -60,7 +60,8 @@ async fn a_server_whose_key_is_unknown_is_refused() {
         .server_key(stranger)
         .data_centre(DataCentre::new(2, [server.address]));
     let error = builder.connect().await.unwrap_err();
-    let failure = Failure::Exchange(Error::NoKnownKey);
+    let offered = [RSA_KEY.public().fingerprint()].into_iter().collect();
+    let failure = Failure::Exchange(Error::NoKnownKey(offered));
     assert!(
         matches!(error, ConnectError::Failed(Lost::Failed(it)) if it == failure),
         "{error}"

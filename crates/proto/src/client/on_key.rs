@@ -136,7 +136,8 @@ impl Engine {
             return self.hang_up(cx);
         }
         self.failed_exchanges += 1;
-        let wait = restart_after(self.failed_exchanges).filter(|_| error != Error::NoKnownKey);
+        let helps = !matches!(error, Error::NoKnownKey(_));
+        let wait = restart_after(self.failed_exchanges).filter(|_| helps);
         let Some(wait) = wait else {
             self.failed_exchanges = 0;
             return self.fail(Failure::Exchange(error), cx);

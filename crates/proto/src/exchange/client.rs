@@ -35,7 +35,7 @@ use super::inner::Inner;
 use super::params::{self, Hashed, Nonce, Verdict, nonces_match};
 use crate::cx::Now;
 use crate::ids::Salt;
-use crate::limits::{DH_RETRIES_MAX, EXCHANGE_RESTARTS_MAX};
+use crate::limits::{DH_RETRIES_MAX, EXCHANGE_RESTARTS_MAX, OFFERED_MAX};
 
 /// Why an exchange ended without a key, and so what its owner does next.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -44,8 +44,8 @@ pub enum Error {
     /// The server can't make a key with us now. Close the connection and begin anew after
     /// [`restart_after`].
     Failed,
-    /// The server offers no key that we know. Beginning anew does not help; get the server's current keys.
-    NoKnownKey,
+    /// The server offers no key that we know, but these. Beginning anew does not help; get the server's current keys.
+    NoKnownKey(Offered),
     /// The answer is not what an honest server sends. One variant on purpose: naming the failed check would tell an
     /// attacker which guess was warm. Close the connection, use nothing of the answer, begin anew as after
     /// [`Error::Failed`].
@@ -54,15 +54,55 @@ pub enum Error {
 
 impl core::fmt::Display for Error {
     fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
-        f.write_str(match self {
-            Self::Failed => "the server could not make a key",
-            Self::NoKnownKey => "the server has none of the known RSA keys",
-            Self::Untrusted => "the server's answer is not to be trusted",
-        })
+        match self {
+            Self::Failed => f.write_str("the server could not make a key"),
+            Self::NoKnownKey(offered) => {
+                write!(
+                    f,
+                    "the server has none of the known RSA keys; it has {offered}"
+                )
+            }
+            Self::Untrusted => f.write_str("the server's answer is not to be trusted"),
+        }
     }
 }
 
 impl core::error::Error for Error {}
+
+/// The fingerprints of the keys that a server has: the first [`OFFERED_MAX`] that it names. Nobody vouches for them.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Offered([Option<i64>; OFFERED_MAX]);
+
+impl Offered {
+    /// Returns the fingerprints in the server's order.
+    pub fn iter(&self) -> impl Iterator<Item = i64> {
+        self.0.iter().copied().flatten()
+    }
+}
+
+impl FromIterator<i64> for Offered {
+    /// Takes the first [`OFFERED_MAX`].
+    fn from_iter<I: IntoIterator<Item = i64>>(fingerprints: I) -> Self {
+        let mut fingerprints = fingerprints.into_iter();
+        Self(core::array::from_fn(|_| fingerprints.next()))
+    }
+}
+
+impl core::fmt::Display for Offered {
+    /// Writes `0x8f1c…, 0x…`, as `heliogram fingerprint` does.
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        let mut comma = "";
+        for fingerprint in self.iter() {
+            write!(f, "{comma}{:#018x}", fingerprint.cast_unsigned())?;
+            comma = ", ";
+        }
+        if comma.is_empty() {
+            f.write_str("none")
+        } else {
+            Ok(())
+        }
+    }
+}
 
 /// Returns how long to wait before beginning anew for the `attempt`th time, counted from 1; `None` to give up.
 #[must_use]
@@ -108,7 +148,7 @@ impl AwaitResPq {
     ///
     /// # Errors
     ///
-    /// - [`Error::NoKnownKey`] when no fingerprint is known.
+    /// - [`Error::NoKnownKey`], with what is offered, when no fingerprint is known.
     /// - [`Error::Untrusted`] when it is something else, the nonce is not ours, or `pq` has more than 8 bytes.
     pub fn handle(self, body: &[u8]) -> Result<SolveJob, Error> {
         let (answer, _) = params::read_front::<mtproto::ResPq<'_>>(body).ok_or(Error::Untrusted)?;
@@ -116,8 +156,8 @@ impl AwaitResPq {
             return Err(Error::Untrusted);
         }
         let pq = pq::from_be(answer.pq).ok_or(Error::Untrusted)?;
-        let (fingerprint, key) = answer
-            .server_public_key_fingerprints
+        let offered = answer.server_public_key_fingerprints;
+        let (fingerprint, key) = offered
             .iter()
             .find_map(|offered| {
                 let known = self
@@ -127,7 +167,7 @@ impl AwaitResPq {
                     .find(|key| key.fingerprint() == offered);
                 known.map(|key| (offered, key.clone()))
             })
-            .ok_or(Error::NoKnownKey)?;
+            .ok_or_else(|| Error::NoKnownKey(offered.iter().collect()))?;
         Ok(SolveJob {
             config: self.config,
             nonce: self.nonce,

@@ -8,11 +8,11 @@ use heliogram_tl::{Deserialize, Serialize, mtproto};
 use super::pair;
 use crate::exchange::Nonce;
 use crate::exchange::client::{
-    AwaitDhGen, AwaitDhParams, AwaitResPq, Error, Outcome, restart_after,
+    AwaitDhGen, AwaitDhParams, AwaitResPq, Error, Offered, Outcome, restart_after,
 };
 use crate::exchange::params::{self, Verdict};
 use crate::exchange::testing::{Script, client_config, now, random, server_key};
-use crate::limits::{DH_RETRIES_MAX, EXCHANGE_RESTARTS_MAX};
+use crate::limits::{DH_RETRIES_MAX, EXCHANGE_RESTARTS_MAX, OFFERED_MAX};
 
 #[test]
 fn honest_answers_are_accepted() {
@@ -57,8 +57,8 @@ fn res_pq_must_name_our_nonce_and_a_product_of_two_primes() {
 fn first_known_key_is_taken_and_none_is_an_error_of_its_own() {
     let known = server_key().public().fingerprint();
     for (fingerprints, error) in [
-        (vec![], Some(Error::NoKnownKey)),
-        (vec![known ^ 1], Some(Error::NoKnownKey)),
+        (vec![], Some(Error::NoKnownKey(Offered::default()))),
+        (vec![known ^ 1], Some(no_known_key(&[known ^ 1]))),
         (vec![known ^ 1, known], None),
         (vec![known, known ^ 1], None),
     ] {
@@ -66,6 +66,28 @@ fn first_known_key_is_taken_and_none_is_an_error_of_its_own() {
         offer.fingerprints = fingerprints;
         assert_eq!(offer.error(), error);
     }
+}
+
+#[test]
+fn of_the_keys_that_are_offered_as_many_are_named_as_may_be_and_not_one_more() {
+    let known = server_key().public().fingerprint();
+    let mut offer = Offer::honest();
+    offer.fingerprints = (1..).map(|it| known ^ it).take(OFFERED_MAX).collect();
+    let named = offer.fingerprints.clone();
+    assert_eq!(offer.error(), Some(no_known_key(&named)));
+
+    let mut offer = Offer::honest();
+    offer.fingerprints = named.clone();
+    offer.fingerprints.push(known ^ 77);
+    assert_eq!(offer.error(), Some(no_known_key(&named)));
+    assert_eq!(
+        no_known_key(&[1, -1]).to_string(),
+        "the server has none of the known RSA keys; it has 0x0000000000000001, 0xffffffffffffffff"
+    );
+}
+
+fn no_known_key(offered: &[i64]) -> Error {
+    Error::NoKnownKey(offered.iter().copied().collect())
 }
 
 #[test]
