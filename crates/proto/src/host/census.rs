@@ -22,21 +22,36 @@ pub struct Census {
     pub unacked_bytes: usize,
 }
 
+impl Census {
+    /// Takes the greater of each.
+    pub fn raise_to(&mut self, other: &Self) {
+        self.sessions = self.sessions.max(other.sessions);
+        self.links = self.links.max(other.links);
+        self.calls = self.calls.max(other.calls);
+        self.received_ids = self.received_ids.max(other.received_ids);
+        self.queued = self.queued.max(other.queued);
+        self.unacked = self.unacked.max(other.unacked);
+        self.unacked_bytes = self.unacked_bytes.max(other.unacked_bytes);
+    }
+}
+
 impl Host {
     /// Counts what its sessions hold. Takes time with their number.
     #[must_use]
     pub fn census(&self) -> Census {
         let mut most = Census::default();
         for owned in self.identities.values() {
-            most.sessions = most.sessions.max(owned.sessions());
             for entry in owned.entries() {
-                let unacked = entry.session.unacked();
-                most.links = most.links.max(entry.links().count());
-                most.calls = most.calls.max(entry.session.running_calls().count());
-                most.received_ids = most.received_ids.max(entry.session.received_ids());
-                most.queued = most.queued.max(entry.session.queued());
-                most.unacked = most.unacked.max(unacked.0);
-                most.unacked_bytes = most.unacked_bytes.max(unacked.1);
+                let (unacked, unacked_bytes) = entry.session.unacked();
+                most.raise_to(&Census {
+                    sessions: owned.sessions(),
+                    links: entry.links().count(),
+                    calls: entry.session.running_calls().count(),
+                    received_ids: entry.session.received_ids(),
+                    queued: entry.session.queued(),
+                    unacked,
+                    unacked_bytes,
+                });
             }
         }
         most

@@ -136,7 +136,8 @@ impl Host {
             };
             entry.session.raise_ids_to(self.ids.last());
             while http.is_asked() && entry.wants(link, cx.now.mono) {
-                entry.drain(link, 1, salt, cx);
+                let resent = entry.drain(link, 1, salt, cx);
+                self.tally.resent += u64::try_from(resent).unwrap_or(0);
                 http.answered();
             }
         }

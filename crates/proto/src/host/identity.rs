@@ -398,12 +398,12 @@ impl Entry {
         max: usize,
         salt: Salt,
         cx: &mut Cx<'_, FromHost>,
-    ) {
+    ) -> usize {
         let Some(key) = self.key_of(link).filter(|_| max > 0) else {
-            return;
+            return 0;
         };
         if self.session.is_silent() {
-            return;
+            return 0;
         }
         let is_current = self.current() == Some(link);
         let (now, out, mut left) = (cx.now, &mut *cx.out, max);
@@ -412,7 +412,7 @@ impl Entry {
                 out.push(sealed(link, key, message));
                 left -= 1;
                 left > 0
-            });
+            })
     }
 
     /// Drains a message without content.

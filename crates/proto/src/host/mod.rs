@@ -30,6 +30,7 @@ mod refused;
 mod sessions;
 mod timers;
 
+pub use crate::session::Tally;
 pub use census::Census;
 pub use handover::Handover;
 pub use prepare::{PreparedAnswer, PreparedFrame};
@@ -266,6 +267,7 @@ pub struct Host {
     /// Makes the ids of what is sent outside of sessions. A session's go on above it, and it goes on above those of a
     /// session that ends, so that a client never gets two messages with one id.
     ids: Generator,
+    tally: Tally,
     /// Kept for its room only; empty between steps.
     effects: Vec<server::Effect>,
 }
@@ -284,6 +286,7 @@ impl Host {
             moved: Moved::default(),
             gone: Gone::default(),
             ids: Generator::default(),
+            tally: Tally::default(),
             effects: Vec::new(),
         }
     }
@@ -311,6 +314,14 @@ impl Host {
     /// Appends everything that waits for a link. Message ids are given here, so wire order is the order of ids: call
     /// it when the link can take more.
     pub fn drain(&mut self, link: LinkId, cx: &mut Cx<'_, FromHost>) {
+        let before = cx.out.len();
+        self.drain_all(link, cx);
+        let is_message = |it: &&FromHost| matches!(it, FromHost::Seal { .. });
+        let sent = cx.out.iter().skip(before).filter(is_message).count();
+        self.tally.sent += u64::try_from(sent).unwrap_or(0);
+    }
+
+    fn drain_all(&mut self, link: LinkId, cx: &mut Cx<'_, FromHost>) {
         let Some(state) = self.links.get_mut(&link) else {
             return;
         };
@@ -330,7 +341,8 @@ impl Host {
             let salt = owned.salts.current();
             if let Some(entry) = owned.session_mut(session_id) {
                 entry.session.raise_ids_to(self.ids.last());
-                entry.drain(link, usize::MAX, salt, cx);
+                let resent = entry.drain(link, usize::MAX, salt, cx);
+                self.tally.resent += u64::try_from(resent).unwrap_or(0);
             }
         }
     }
@@ -359,6 +371,12 @@ impl Host {
     #[must_use]
     pub const fn term(&self) -> Term {
         self.source.term()
+    }
+
+    /// Returns what was counted since the host was made.
+    #[must_use]
+    pub const fn tally(&self) -> Tally {
+        self.tally
     }
 
     /// Returns how many calls run.

@@ -173,6 +173,7 @@ impl Host {
             identities,
             links,
             timers,
+            tally,
             ..
         } = self;
         let Some(owned) = identities.get_mut(&identity) else {
@@ -181,7 +182,7 @@ impl Host {
         for entry in owned.sessions_mut() {
             let is_left_out = push.except == Some((identity, entry.session.id()));
             if entry.session.wants_updates() && !is_left_out {
-                entry.session.push(push.body.clone());
+                tally.update(entry.session.push(push.body.clone()));
                 entry.touch(cx.now.mono);
                 tell_links(entry, links, timers, identity, cx);
             }
@@ -204,8 +205,9 @@ impl Host {
         {
             return;
         }
-        entry.session.push(push.body.clone());
+        let is_kept = entry.session.push(push.body.clone());
         entry.touch(cx.now.mono);
+        self.tally.update(is_kept);
         self.settle(identity, session_id, cx);
     }
 }

@@ -27,6 +27,7 @@ use crate::side::Server;
 impl Host {
     pub(super) fn on_frame(&mut self, frame: PreparedFrame, cx: &mut Cx<'_, Effect>) {
         let (link, key, header) = (frame.link, frame.key, frame.header);
+        self.tally.frames += 1;
         if self.links.entry(link).or_default().is_closed {
             return;
         }
@@ -59,7 +60,7 @@ impl Host {
         let Some(entry) = owned.session_mut(header.session_id) else {
             return;
         };
-        let (source, now) = (&self.source, cx.now);
+        let (source, tally, now) = (&self.source, &mut self.tally, cx.now);
         if key.kind != KeyKind::Permanent && contents.has_binding() {
             entry.session.be_silent();
             entry.binding.get_or_insert_default();
@@ -70,6 +71,7 @@ impl Host {
             salts: &salts,
             source,
             salts_given: false,
+            tally,
             effects: &mut effects,
         };
         let outcome = entry.session.handle(&header, contents, &mut turn);
@@ -161,6 +163,7 @@ impl Host {
     ) {
         let identity = key.identity();
         let session_id = header.session_id;
+        self.tally.refuse(error);
         self.remember_refused(error, identity, header, cx);
         let owned = self.identities.get_mut(&identity);
         let salt = match &owned {
@@ -233,9 +236,11 @@ impl Host {
         let mut unique_id = [0; 8];
         cx.rng.fill_bytes(&mut unique_id);
         owned.insert(session_id, i64::from_le_bytes(unique_id), cx.now.mono);
-        if owned.sessions() > SESSIONS_PER_IDENTITY_MAX
-            && let Some(oldest) = owned.oldest(session_id)
-        {
+        let spare = (owned.sessions() > SESSIONS_PER_IDENTITY_MAX)
+            .then(|| owned.oldest(session_id))
+            .flatten();
+        self.tally.sessions += 1;
+        if let Some(oldest) = spare {
             self.end_session(identity, oldest, cx);
         }
     }

@@ -31,6 +31,21 @@ pub enum BadMsg {
 }
 
 impl BadMsg {
+    /// All of them, in the order in which a server looks for them.
+    pub const ALL: [Self; 11] = [
+        Self::IdLowBits,
+        Self::IdTooHigh,
+        Self::IdTooLow,
+        Self::Salt,
+        Self::ContainerIdSeen,
+        Self::IdForgotten,
+        Self::Container,
+        Self::SeqNoTooLow,
+        Self::SeqNoTooHigh,
+        Self::SeqNoOdd,
+        Self::SeqNoEven,
+    ];
+
     /// Returns the code on the wire.
     #[must_use]
     pub const fn code(self) -> i32 {

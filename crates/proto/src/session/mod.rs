@@ -45,9 +45,11 @@ pub(crate) mod request;
 mod role;
 pub mod salts;
 pub mod server;
+mod tally;
 
 pub use bad_msg::BadMsg;
 pub use role::Role;
+pub use tally::Tally;
 
 use bytes::Bytes;
 use heliogram_tl::mtproto as tl;
@@ -156,7 +158,8 @@ impl<S: Role> Session<S> {
         self.outbox.wants(link, is_current) || (is_current && self.acks.is_due::<S>(now))
     }
 
-    /// Drains everything that a link can carry, until `emit` returns `false`.
+    /// Drains everything that a link can carry, until `emit` returns `false`. Returns how many messages of it were sent
+    /// before.
     pub(crate) fn drain_to(
         &mut self,
         link: LinkId,
@@ -164,7 +167,7 @@ impl<S: Role> Session<S> {
         salt: Salt,
         now: Now,
         emit: &mut dyn FnMut(Outgoing) -> bool,
-    ) {
+    ) -> usize {
         let session_id = self.id;
         self.outbox
             .drain::<S>(link, is_current, &mut self.acks, now, &mut |message| {
@@ -180,7 +183,7 @@ impl<S: Role> Session<S> {
                     seqno,
                 };
                 emit(Outgoing { header, body })
-            });
+            })
     }
 }
 

@@ -24,8 +24,8 @@ impl Session<Server> {
     }
 
     /// Queues an update: a whole object, packed or not.
-    pub(crate) fn push(&mut self, body: Bytes) {
-        self.outbox.push_update(body);
+    pub(crate) fn push(&mut self, body: Bytes) -> bool {
+        self.outbox.push_update(body)
     }
 
     /// Has the client ask the backend for what it may have missed.

@@ -29,7 +29,7 @@ use crate::session::order::{Held, Order};
 use crate::session::outbox::{Answer, Numbered};
 use crate::session::request::Request;
 use crate::session::salts::{SaltSource, Salts};
-use crate::session::{Malformed, Outgoing, Received, Session};
+use crate::session::{Malformed, Outgoing, Received, Session, Tally};
 use crate::side::Server;
 
 /// What only a server keeps of a session.
@@ -108,6 +108,8 @@ pub(crate) struct Turn<'a> {
     pub(crate) source: &'a SaltSource,
     /// Future salts were asked for in this frame: they are costly to derive.
     pub(crate) salts_given: bool,
+    /// What is refused or received again is counted here.
+    pub(crate) tally: &'a mut Tally,
     pub(crate) effects: &'a mut Vec<Effect>,
 }
 
@@ -156,7 +158,7 @@ impl Session<Server> {
                     Known::Received(_) => BadMsg::ContainerIdSeen,
                     Known::Forgotten => BadMsg::IdForgotten,
                 };
-                Ok(self.refuse(error, it))
+                Ok(self.refuse(error, it, turn))
             }
         }
     }
@@ -196,7 +198,7 @@ impl Session<Server> {
             Ok(())
         };
         if let Err(error) = checked.and(odd) {
-            return Ok(self.refuse(error, it));
+            return Ok(self.refuse(error, it, turn));
         }
         let new = items.iter().map(|item| item.msg_id);
         let lowest = new.filter(|&id| self.inbox.known(id) == Known::New).min();
@@ -211,7 +213,7 @@ impl Session<Server> {
                 ..it
             };
             if super::msg_id::check_low_bits::<Server>(item.msg_id).is_err() {
-                self.refuse(BadMsg::IdLowBits, inner);
+                self.refuse(BadMsg::IdLowBits, inner, turn);
                 continue;
             }
             self.on_message(item.object, inner, turn)?;
@@ -228,13 +230,15 @@ impl Session<Server> {
     ) -> Result<Outcome, Malformed> {
         match self.inbox.known(it.msg_id) {
             Known::New => {}
-            Known::Received(_) => return Ok(self.on_duplicate(it)),
-            Known::Forgotten if self.remembers_call(it.msg_id) => return Ok(self.on_duplicate(it)),
-            Known::Forgotten => return Ok(self.refuse(BadMsg::IdForgotten, it)),
+            Known::Received(_) => return Ok(self.on_copy(it, turn)),
+            Known::Forgotten if self.remembers_call(it.msg_id) => {
+                return Ok(self.on_copy(it, turn));
+            }
+            Known::Forgotten => return Ok(self.refuse(BadMsg::IdForgotten, it, turn)),
         }
         let checked = self.inbox.check_seqno(it.msg_id, it.seqno);
         if let Err(error) = checked.and(check_parity(&object, it.seqno)) {
-            return Ok(self.refuse(error, it));
+            return Ok(self.refuse(error, it, turn));
         }
         self.inbox.insert(it.msg_id, it.seqno);
         self.announce(it.msg_id, it, turn.salts.current());
@@ -338,7 +342,14 @@ impl Session<Server> {
         self.position_of(id).is_some() || self.outbox.answer_to(id).is_some()
     }
 
-    fn refuse(&mut self, error: BadMsg, it: Received) -> Outcome {
+    /// A second copy that its sender sent.
+    fn on_copy(&mut self, it: Received, turn: &mut Turn<'_>) -> Outcome {
+        turn.tally.duplicates += 1;
+        self.on_duplicate(it)
+    }
+
+    fn refuse(&mut self, error: BadMsg, it: Received, turn: &mut Turn<'_>) -> Outcome {
+        turn.tally.refuse(error);
         let body = refusal(error, it.msg_id, it.seqno, Salt(0));
         self.outbox.push(
             Some(it.link),

@@ -21,4 +21,5 @@ mod refusals;
 mod service;
 mod support;
 mod talk;
+mod tally;
 mod wrappers;

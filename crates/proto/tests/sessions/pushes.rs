@@ -397,11 +397,11 @@ fn subscribed() -> World {
 }
 
 impl World {
-    fn identity(&self) -> Identity {
+    pub(crate) fn identity(&self) -> Identity {
         self.facts.identity()
     }
 
-    fn push(&mut self, targets: &[Target], number: i32) {
+    pub(crate) fn push(&mut self, targets: &[Target], number: i32) {
         self.push_body(targets, update(number));
     }
 

@@ -44,6 +44,7 @@ impl Batch {
 
 impl Outbox {
     /// Drains everything that `link` can carry, with the acknowledgements that wait, until `emit` returns `false`.
+    /// Returns how many messages of it were sent before.
     pub(crate) fn drain<S: Side>(
         &mut self,
         link: LinkId,
@@ -51,15 +52,17 @@ impl Outbox {
         acks: &mut Acks,
         now: Now,
         emit: &mut dyn FnMut(Numbered) -> bool,
-    ) {
+    ) -> usize {
         if !self.wants(link, is_current) && !acks.is_due::<S>(now.mono) {
-            return;
+            return 0;
         }
+        let mut resent = 0;
         loop {
             let batch = self.plan(link, is_current, acks);
+            resent += batch.resends + batch.anew;
             if batch.messages() == 0 || !emit(self.write::<S>(&batch, link, is_current, acks, now))
             {
-                return;
+                return resent;
             }
         }
     }

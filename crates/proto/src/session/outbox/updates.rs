@@ -85,16 +85,19 @@ impl Updates {
 }
 
 impl Outbox {
-    /// Queues an update for the session's current link, whichever that will be.
-    pub(crate) fn push_update(&mut self, body: Bytes) {
+    /// Queues an update for the session's current link, whichever that will be; `false` if it is dropped, and
+    /// `updatesTooLong` stands for it.
+    pub(crate) fn push_update(&mut self, body: Bytes) -> bool {
         if self.updates.is_too_long {
-            return;
+            return false;
         }
         if !self.updates.takes(body.len()) {
-            return self.give_up_updates();
+            self.give_up_updates();
+            return false;
         }
         self.updates.queued(body.len());
         self.push(None, Content::Update { body });
+        true
     }
 
     /// Lets one `updatesTooLong` stand for every update that nobody has acknowledged.
