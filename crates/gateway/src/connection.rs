@@ -28,6 +28,7 @@ use self::backlog::Backlog;
 use self::scratch::Scratch;
 use crate::edge::{Edge, Phase};
 use crate::handle::Handle;
+use crate::metrics::Reason;
 
 /// A connection and all that is to be given back when it ends, however it ends.
 pub(crate) struct Connection {
@@ -45,6 +46,8 @@ pub(crate) struct Connection {
     /// The last drain of a shutdown is done.
     is_drained: bool,
     end: Option<End>,
+    /// Why it ends: the first reason counts.
+    reason: Option<Reason>,
     /// As it was when the turn began.
     phase: Phase,
 }
@@ -81,6 +84,7 @@ impl Connection {
             is_claimed: false,
             is_drained: false,
             end: None,
+            reason: None,
             phase: Phase::Running,
         }
     }
@@ -131,8 +135,11 @@ impl Connection {
                 link.handle_deadline(write, cx);
             });
         }
-        if self.backlog.is_overdue(now.mono) || self.phase == Phase::Ended {
-            self.end = Some(End::Now);
+        if self.backlog.is_overdue(now.mono) {
+            self.end_now(Reason::SlowReader);
+        }
+        if self.phase == Phase::Ended {
+            self.end_now(Reason::Shutdown);
         }
         // A key at hand answers at once: its frames go with this turn.
         for _ in 0..MAIL_ROUNDS_MAX {
@@ -185,16 +192,18 @@ impl Connection {
             let is_full = input.len() == scratch::READ_BYTES;
             let is_pending = outcome.is_pending();
             match outcome {
-                Poll::Ready(Ok(())) if input.is_empty() => self.end = Some(End::Now),
+                Poll::Ready(Ok(())) if input.is_empty() => self.end_now(Reason::Peer),
                 Poll::Ready(Ok(())) => {
                     is_active = true;
+                    let bytes = u64::try_from(input.len()).unwrap_or(0);
+                    self.edge.counts.received_bytes.add(bytes);
                     self.step(now, scratch, |link, write, cx| {
                         link.receive(input, write, cx);
                     });
                 }
                 Poll::Ready(Err(error)) => {
                     tracing::debug!(link = self.id.0, %error, "the connection broke");
-                    self.end = Some(End::Now);
+                    self.end_now(Reason::Broken);
                 }
                 Poll::Pending => {}
             }
@@ -233,12 +242,18 @@ impl Connection {
                 Effect::Close { cause, code } => {
                     tracing::debug!(link = self.id.0, ?cause, ?code, "closing");
                     self.end.get_or_insert(End::AfterFlush);
+                    self.reason.get_or_insert(Reason::Link(cause));
+                    if let Some(code) = code {
+                        self.edge.counts.code(code);
+                    }
                 }
                 Effect::Exchange { body, starts } => {
                     if starts && !self.may_start_handshake(now) {
                         tracing::debug!(link = self.id.0, "too many handshakes");
+                        self.edge.counts.handshakes_refused.add_one();
                         self.handle.post(Input::Refuse { code: FLOOD });
                     } else {
+                        self.edge.counts.handshakes.add(u64::from(starts));
                         self.edge.request(self.id, &body);
                     }
                 }
@@ -247,7 +262,7 @@ impl Connection {
                 Effect::Peer(peer) => {
                     tracing::debug!(link = self.id.0, %peer, "announced");
                     if !self.is_admitted(peer, now) {
-                        self.end = Some(End::Now);
+                        self.end_now(Reason::Limits);
                         break;
                     }
                 }
@@ -283,6 +298,8 @@ impl Connection {
             scratch.to_host.clear();
         }
         if !scratch.to_host.is_empty() {
+            let frames = u64::try_from(scratch.to_host.len()).unwrap_or(0);
+            self.edge.counts.frames.add(frames);
             self.edge.sessions.submit(&mut scratch.to_host);
             self.wants_drain = true;
         }
@@ -324,6 +341,7 @@ impl Connection {
         if self.phase == Phase::Closing {
             self.is_drained = true;
             self.end = Some(End::AfterFlush);
+            self.reason.get_or_insert(Reason::Shutdown);
         }
     }
 
@@ -335,7 +353,7 @@ impl Connection {
                 .write(&mut self.stream, task, &mut scratch.write, now.mono)
                 .is_err()
         {
-            self.end = Some(End::Now);
+            self.end_now(Reason::Broken);
         }
         scratch.write.clear();
     }
@@ -345,10 +363,15 @@ impl Connection {
         match self.backlog.flush(&mut self.stream, task, now.mono) {
             Ok(has_progress) => has_progress,
             Err(_) => {
-                self.end = Some(End::Now);
+                self.end_now(Reason::Broken);
                 true
             }
         }
+    }
+
+    fn end_now(&mut self, reason: Reason) {
+        self.end = Some(End::Now);
+        self.reason.get_or_insert(reason);
     }
 
     fn is_over(&self) -> bool {
@@ -421,6 +444,9 @@ impl Drop for Connection {
         if let Some(admission) = self.admission.take() {
             self.edge.disconnect(admission);
         }
+        self.edge
+            .counts
+            .closed(self.reason.unwrap_or(Reason::Broken));
         tracing::debug!(link = self.id.0, "disconnected");
     }
 }

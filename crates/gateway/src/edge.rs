@@ -23,6 +23,7 @@ use tokio::runtime;
 
 use crate::config::Config;
 use crate::handle::{Handle, Links};
+use crate::metrics::Counts;
 use crate::on_drop::OnDrop;
 use crate::pool::Pool;
 use crate::steps::{Step, Steps, Tell};
@@ -34,6 +35,7 @@ pub(crate) struct Edge {
     pub(crate) sessions: Arc<dyn SessionPort>,
     pub(crate) limiter: Mutex<Limiter>,
     pub(crate) links: Links,
+    pub(crate) counts: Counts,
     store: Arc<dyn AuthKeys>,
     pub(crate) cache: Mutex<KeyCache>,
     exchanges: Mutex<Exchanges>,
@@ -83,6 +85,7 @@ impl Edge {
             sessions,
             limiter: Mutex::new(Limiter::new(config.limiter.clone())),
             links: Links::new(),
+            counts: Counts::default(),
             store,
             cache: Mutex::new(KeyCache::new(config.keys)),
             exchanges: Mutex::new(Exchanges::new(exchange, exchange_limits)),
@@ -102,6 +105,7 @@ impl Edge {
 
     /// Makes a connection known to the host.
     pub(crate) fn attach(&self) -> (LinkId, Arc<Handle>) {
+        self.counts.opened.add_one();
         let link = LinkId(self.next_link.fetch_add(1, Ordering::Relaxed));
         let handle = Arc::new(Handle::default());
         self.links.insert(link, Arc::clone(&handle));
@@ -211,12 +215,17 @@ impl Edge {
         let edge = Arc::clone(self);
         self.spawn(async move {
             let patience = edge.config.link.key_wait_max;
+            let begun = edge.clock.now().mono;
             let found = tokio::time::timeout(patience, edge.store.find(id)).await;
-            answer.set(match found {
+            let outcome = match found {
                 Ok(Ok(Some(record))) => KeyOutcome::Present(record),
                 Ok(Ok(None)) => KeyOutcome::Absent,
                 Ok(Err(Unavailable)) | Err(_) => KeyOutcome::Unavailable,
-            });
+            };
+            let time = edge.clock.now().mono.since(begun);
+            edge.counts.look_up_seconds.add(time);
+            edge.counts.looked_up(&outcome);
+            answer.set(outcome);
         });
     }
 
@@ -264,14 +273,20 @@ impl Edge {
         });
         let edge = Arc::clone(self);
         self.spawn(async move {
-            answer.set(match edge.store.insert(record.clone()).await {
+            let begun = edge.clock.now().mono;
+            let inserted = edge.store.insert(record.clone()).await;
+            let time = edge.clock.now().mono.since(begun);
+            edge.counts.store_seconds.add(time);
+            let outcome = match inserted {
                 Ok(Inserted::Duplicate) => StoreOutcome::Duplicate,
                 Ok(Inserted::Stored) => {
                     edge.handle_key(keys::Input::Made(Arc::new(record)));
                     StoreOutcome::Stored
                 }
                 Err(Unavailable) => StoreOutcome::Unavailable,
-            });
+            };
+            edge.counts.stored(outcome);
+            answer.set(outcome);
         });
     }
 
@@ -290,6 +305,16 @@ impl Edge {
         if self.pool.submit(Step { job, answer }).is_err() {
             tracing::warn!("handshakes come faster than they are worked off");
         }
+    }
+
+    /// Returns how many exchanges are under way or remembered.
+    pub(crate) fn exchanges_len(&self) -> usize {
+        self.exchanges.lock().len()
+    }
+
+    /// Returns how many steps of exchanges wait for a thread.
+    pub(crate) fn steps_waiting(&self) -> usize {
+        self.pool.waiting()
     }
 
     pub(crate) fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) {

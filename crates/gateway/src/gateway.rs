@@ -4,9 +4,10 @@ use std::fmt;
 use std::future::Future;
 use std::io;
 use std::net::SocketAddr;
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 use std::time::Duration;
 
+use heliogram_ports::metrics::{Measured, Meter};
 use heliogram_ports::{AuthKeys, SessionPort};
 use heliogram_proto::exchange::server::Config as ExchangeConfig;
 use heliogram_proto::transport::server::{self as transport, Transport, WebSocket};
@@ -65,6 +66,12 @@ impl Gateway {
         self.sockets.iter().map(|&(listener, _)| listener).collect()
     }
 
+    /// Returns what can be asked for the gateway's numbers, also while it runs.
+    #[must_use]
+    pub fn measured(&self) -> Arc<dyn Measured> {
+        Arc::new(Numbers(Arc::downgrade(&self.edge)))
+    }
+
     /// Serves until `shutdown`, then ends in order: no more is accepted or read; calls that are running have
     /// [`Config::shutdown_grace`] to be answered; what is answered is written.
     pub async fn run(self, shutdown: impl Future<Output = ()>) {
@@ -78,6 +85,17 @@ impl Gateway {
         tasks.shutdown().await;
         close(&self.edge).await;
         tending.abort();
+    }
+}
+
+/// Holds no gateway: one that is gone has no numbers.
+struct Numbers(Weak<Edge>);
+
+impl Measured for Numbers {
+    fn measure(&self, meter: &mut dyn Meter) {
+        if let Some(edge) = self.0.upgrade() {
+            edge.measure(meter);
+        }
     }
 }
 
@@ -138,6 +156,7 @@ fn admit(edge: &Arc<Edge>, config: &Arc<transport::Config>, stream: TcpStream, p
             .any(|proxy| proxy.contains(peer.ip()))
         {
             tracing::debug!(%peer, "refused: not a proxy");
+            edge.counts.refused(None);
             return;
         }
         edge.limiter.lock().connect_unnamed()
@@ -148,6 +167,7 @@ fn admit(edge: &Arc<Edge>, config: &Arc<transport::Config>, stream: TcpStream, p
         Ok(admission) => admission,
         Err(why) => {
             tracing::debug!(%peer, ?why, "refused");
+            edge.counts.refused(Some(why));
             return;
         }
     };

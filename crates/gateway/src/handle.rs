@@ -169,6 +169,11 @@ impl Links {
             .all(|shard| shard.lock().values().all(is_settled))
     }
 
+    /// Returns how many there are.
+    pub(crate) fn len(&self) -> usize {
+        self.shards.iter().map(|shard| shard.lock().len()).sum()
+    }
+
     pub(crate) fn is_empty(&self) -> bool {
         self.shards.iter().all(|shard| shard.lock().is_empty())
     }

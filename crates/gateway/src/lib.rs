@@ -20,6 +20,7 @@ mod edge;
 mod fanout;
 mod gateway;
 mod handle;
+mod metrics;
 mod on_drop;
 mod pool;
 mod steps;

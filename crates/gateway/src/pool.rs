@@ -72,6 +72,11 @@ impl<S: Send + 'static> Pool<S> {
         Ok(pool)
     }
 
+    /// Returns how many steps wait.
+    pub(crate) fn waiting(&self) -> usize {
+        self.queue.state.lock().waiting.len()
+    }
+
     /// Queues a step; hands it back if the queue is full.
     pub(crate) fn submit(&self, step: S) -> Result<(), S> {
         let since = self.queue.clock.now().mono;

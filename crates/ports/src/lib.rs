@@ -8,6 +8,7 @@
 pub mod clock;
 pub mod conformance;
 pub mod memory;
+pub mod metrics;
 pub mod random;
 
 use std::future::Future;

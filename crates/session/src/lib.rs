@@ -14,6 +14,7 @@ mod alarm;
 mod keys;
 mod links;
 mod local;
+mod metrics;
 mod pushes;
 mod shard;
 

@@ -112,6 +112,11 @@ impl Links {
         self.entry(link).is_some_and(|entry| entry.is_news(shard))
     }
 
+    /// Returns how many there are.
+    pub(crate) fn len(&self) -> usize {
+        self.stripes.iter().map(|stripe| stripe.lock().len()).sum()
+    }
+
     /// Wakes a link's owner.
     pub(crate) fn wake(&self, link: LinkId) {
         if let Some(entry) = self.entry(link) {
