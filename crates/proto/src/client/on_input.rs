@@ -2,7 +2,7 @@
 
 use crate::client::line::{Line, Up};
 use crate::client::{Effect, Engine, Event, Failure, Input};
-use crate::cx::Cx;
+use crate::cx::{Cx, Unix};
 use crate::envelope::{self, Message};
 use crate::exchange::plain;
 use crate::ids::AuthKeyId;
@@ -23,6 +23,11 @@ impl Engine {
     fn on_connected(&mut self, cx: &mut Cx<'_, Effect>) {
         if !matches!(self.line, Line::Dialling { .. }) {
             return;
+        }
+        if let Some(disguise) = &mut self.config.transport.disguise {
+            let offset_ns = self.session.clock_offset_ns();
+            let server_clock = Unix(cx.now.unix.0.saturating_add_signed(offset_ns));
+            disguise.unix_s = u32::try_from(server_clock.seconds()).unwrap_or(u32::MAX);
         }
         let mut out = Vec::new();
         let Ok(transport) = Transport::new(&self.config.transport, cx.rng, &mut out) else {

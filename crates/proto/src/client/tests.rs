@@ -1,5 +1,7 @@
 //! The engine against a scripted server, on virtual time: keys that end, bindings that fail, servers that say nothing.
 
+mod disguise;
+
 use core::time::Duration;
 use std::sync::Arc;
 

@@ -146,6 +146,12 @@ impl DcTable {
         self.expires_at_unix_s <= now_unix_s
     }
 
+    /// Returns all addresses, as they were listed.
+    #[must_use]
+    pub fn addresses(&self) -> &[Address] {
+        &self.addresses
+    }
+
     /// Tells whether it is of the test environment.
     #[must_use]
     pub const fn is_test(&self) -> bool {

@@ -82,7 +82,8 @@ impl Config {
 pub struct Disguise {
     /// The secret, with the site's name.
     pub secret: DisguisedSecret,
-    /// Unix time in seconds, of the server's clock if that is known: it must not be far from it.
+    /// Unix time in seconds, of the server's clock if that is known: it must not be far from it. An engine of
+    /// [`crate::client`] sets it anew for each connection.
     pub unix_s: u32,
 }
 
