@@ -1,21 +1,24 @@
 //! How a client is set up.
 
-use std::collections::BTreeMap;
 use std::fmt;
-use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use heliogram_crypto::rsa::PublicKey;
 use heliogram_crypto::rsa_pad::Padding;
+use heliogram_proto::dc::{Address, DcTable};
 use heliogram_proto::reconnect::Policy;
-use heliogram_proto::transport::Framing;
-use heliogram_proto::transport::client::{Config as TransportConfig, Endpoint, Obfuscation};
+use heliogram_proto::session::client::SavedSession;
+use parking_lot::Mutex;
 
 use crate::client::Client;
+use crate::exchange::{self, Exchanged};
 use crate::introduction::{Device, Introduction};
+use crate::mtproxy::MtProxy;
+use crate::reach::{DataCentre, IpVersions, Proxy, Transport};
+use crate::setup::{self, Setup};
 use crate::storage::{Memory, Storage};
-use crate::{ConnectError, dial};
+use crate::{ConnectError, telegram};
 
 /// Sets up a client. What every client needs is `api_id`, `api_hash`, a server's key and a data centre.
 ///
@@ -42,10 +45,12 @@ pub struct Builder {
     without_updates: bool,
     server_keys: Vec<PublicKey>,
     padding: Padding,
-    data_centres: BTreeMap<i32, DataCentre>,
+    addresses: Vec<Address>,
     home: Option<i32>,
+    ip_versions: IpVersions,
     transport: Transport,
     proxy: Option<Proxy>,
+    mtproxy: Option<MtProxy>,
     test_mode: bool,
     temp_key_life_s: Option<i32>,
     reconnect: Policy,
@@ -53,100 +58,14 @@ pub struct Builder {
     flood_wait_max: Duration,
     call_time_max: Duration,
     storage: Arc<dyn Storage>,
-}
-
-/// Where a data centre is.
-#[derive(Clone, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct DataCentre {
-    /// Its number, from 1.
-    pub id: i32,
-    /// Where it is reached, IPv4 or IPv6; tried in this order.
-    pub addresses: Vec<SocketAddr>,
-}
-
-impl DataCentre {
-    /// Names a data centre and its addresses.
-    #[must_use]
-    pub fn new(id: i32, addresses: impl IntoIterator<Item = SocketAddr>) -> Self {
-        Self {
-            id,
-            addresses: addresses.into_iter().collect(),
-        }
-    }
-}
-
-/// What is spoken below messages.
-#[derive(Clone, Debug)]
-#[non_exhaustive]
-pub enum Transport {
-    /// Frames on TCP.
-    Tcp {
-        /// Which frames.
-        framing: Framing,
-        /// Makes the bytes look random; a secret is for servers and proxies that ask for one.
-        obfuscation: Option<Obfuscation>,
-    },
-    /// Obfuscated frames within a WebSocket.
-    WebSocket {
-        /// Which frames; not [`Framing::Full`].
-        framing: Framing,
-        /// Where it is asked for: `/apiws`.
-        path: String,
-    },
-}
-
-impl Default for Transport {
-    /// Obfuscated intermediate frames, as most clients speak.
-    fn default() -> Self {
-        Self::Tcp {
-            framing: Framing::Intermediate,
-            obfuscation: Some(Obfuscation::default()),
-        }
-    }
-}
-
-/// A SOCKS5 proxy.
-#[derive(Clone, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct Proxy {
-    /// Where it listens.
-    pub address: SocketAddr,
-    /// User and password, if it asks.
-    pub credentials: Option<(String, String)>,
-}
-
-impl Proxy {
-    /// Names a proxy that asks for nothing.
-    #[must_use]
-    pub const fn socks5(address: SocketAddr) -> Self {
-        Self {
-            address,
-            credentials: None,
-        }
-    }
-
-    /// Adds user and password.
-    #[must_use]
-    pub fn with_password(mut self, user: &str, password: &str) -> Self {
-        self.credentials = Some((user.to_owned(), password.to_owned()));
-        self
-    }
-}
-
-impl fmt::Debug for Proxy {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Proxy")
-            .field("address", &self.address)
-            .finish_non_exhaustive()
-    }
+    sessions: Vec<(i32, SavedSession)>,
 }
 
 impl fmt::Debug for Builder {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Builder")
             .field("api_id", &self.api_id)
-            .field("data_centres", &self.data_centres)
+            .field("addresses", &self.addresses)
             .finish_non_exhaustive()
     }
 }
@@ -161,10 +80,12 @@ impl Default for Builder {
             without_updates: false,
             server_keys: Vec::new(),
             padding: Padding::RsaPad,
-            data_centres: BTreeMap::new(),
+            addresses: Vec::new(),
             home: None,
+            ip_versions: IpVersions::default(),
             transport: Transport::default(),
             proxy: None,
+            mtproxy: None,
             test_mode: false,
             temp_key_life_s: Some(DAY_S),
             reconnect: Policy::default(),
@@ -172,6 +93,7 @@ impl Default for Builder {
             flood_wait_max: Duration::from_secs(60),
             call_time_max: Duration::from_secs(60),
             storage: Arc::new(Memory::new()),
+            sessions: Vec::new(),
         }
     }
 }
@@ -226,11 +148,56 @@ impl Builder {
         self
     }
 
-    /// Adds a data centre. At least one is required; the first is home, unless keys that were kept say otherwise.
+    /// Adds a data centre, or puts other addresses in the place of those that it had. At least one is required; the first
+    /// is home, unless [`Builder::home`] or keys that were kept say otherwise.
     #[must_use]
     pub fn data_centre(mut self, dc: DataCentre) -> Self {
         self.home = self.home.or(Some(dc.id));
-        self.data_centres.insert(dc.id, dc);
+        self.addresses.retain(|it| it.dc != dc.id);
+        let addresses = dc.addresses.into_iter();
+        self.addresses
+            .extend(addresses.map(|at| Address::new(dc.id, at)));
+        self
+    }
+
+    /// Adds the data centres of a table: one of your own, kept or fetched. If it is of a test environment, this is
+    /// [`Builder::test_mode`] too.
+    #[must_use]
+    pub fn data_centres(mut self, table: &DcTable) -> Self {
+        self.home = self.home.or(Some(table.first()));
+        let replaces = |it: &Address| table.addresses().iter().any(|new| new.dc == it.dc);
+        self.addresses.retain(|it| !replaces(it));
+        self.addresses.extend_from_slice(table.addresses());
+        self.test_mode |= table.is_test();
+        self
+    }
+
+    /// Begins at Telegram's production environment: its five data centres, by the addresses and the key that its own clients
+    /// are built with.
+    #[must_use]
+    pub fn telegram(self) -> Self {
+        self.data_centres(&DcTable::production())
+            .server_key(telegram::production_key())
+    }
+
+    /// Begins at Telegram's test environment: three data centres, in [`Builder::test_mode`].
+    #[must_use]
+    pub fn telegram_test(self) -> Self {
+        self.data_centres(&DcTable::test())
+            .server_key(telegram::test_key())
+    }
+
+    /// Says which data centre calls go to, unless keys that were kept say otherwise.
+    #[must_use]
+    pub const fn home(mut self, dc: i32) -> Self {
+        self.home = Some(dc);
+        self
+    }
+
+    /// Chooses between the addresses of a data centre; all are tried unless told otherwise, IPv4 first.
+    #[must_use]
+    pub const fn ip_versions(mut self, versions: IpVersions) -> Self {
+        self.ip_versions = versions;
         self
     }
 
@@ -248,10 +215,18 @@ impl Builder {
         self
     }
 
-    /// Goes through a SOCKS5 proxy.
+    /// Goes through a SOCKS5 proxy: to an [`MtProxy`] too, if there is one.
     #[must_use]
     pub fn proxy(mut self, proxy: Proxy) -> Self {
         self.proxy = Some(proxy);
+        self
+    }
+
+    /// Goes through an `MTProxy`, which reaches every data centre. Its secret chooses the transport, but for the framing of
+    /// a secret that leaves it open.
+    #[must_use]
+    pub fn mtproxy(mut self, proxy: MtProxy) -> Self {
+        self.mtproxy = Some(proxy);
         self
     }
 
@@ -305,6 +280,51 @@ impl Builder {
         self
     }
 
+    /// Takes over a session that was kept by another program in the 284 bytes of `@mtproto2/mtproto`: its key, its salt, what
+    /// it knew of the server's clock. Its identifier is not used: each client begins a session of its own.
+    ///
+    /// Counts only while the storage has no key for that data centre. Of several the first is home, if the storage knows
+    /// none.
+    ///
+    /// ```
+    /// use heliogram_client::{Client, SavedSession};
+    ///
+    /// # fn example(bytes: &[u8; 284]) -> Option<heliogram_client::Builder> {
+    /// let session = SavedSession::from_bytes(bytes)?;
+    /// let builder = Client::builder().session(2, session);
+    /// # Some(builder)
+    /// # }
+    /// ```
+    #[must_use]
+    pub fn session(mut self, dc: i32, session: SavedSession) -> Self {
+        self.sessions.push((dc, session));
+        self
+    }
+
+    /// Makes one permanent key at the home data centre, and nothing else: no call, no storage. Needs a server's key and a
+    /// data centre only.
+    ///
+    /// ```no_run
+    /// # async fn example(pem: &str) -> Result<(), Box<dyn std::error::Error>> {
+    /// use heliogram_client::{Client, DataCentre, PublicKey};
+    ///
+    /// let exchanged = Client::builder()
+    ///     .server_key(PublicKey::from_pem(pem)?)
+    ///     .data_centre(DataCentre::new(2, ["127.0.0.1:10443".parse()?]))
+    ///     .exchange()
+    ///     .await?;
+    /// println!("{:?}", exchanged.key.id());
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// As for [`Builder::connect`], but for what concerns applications and storage.
+    pub async fn exchange(self) -> Result<Exchanged, ConnectError> {
+        exchange::run(self.without_forward_secrecy().complete(0, String::new())?).await
+    }
+
     /// Connects to the home data centre and makes a key there, or takes the kept one.
     ///
     /// Comes back once calls can be made; from then on the client reconnects by itself.
@@ -319,43 +339,19 @@ impl Builder {
         Client::start(setup).await
     }
 
-    fn into_setup(self) -> Result<Setup, ConnectError> {
+    pub(crate) fn into_setup(mut self) -> Result<Setup, ConnectError> {
         let api_id = self.api_id.ok_or(ConnectError::Missing("api_id"))?;
-        let api_hash = self.api_hash.ok_or(ConnectError::Missing("api_hash"))?;
+        let api_hash = self.api_hash.take();
+        let api_hash = api_hash.ok_or(ConnectError::Missing("api_hash"))?;
+        self.complete(api_id, api_hash)
+    }
+
+    fn complete(self, api_id: i32, api_hash: String) -> Result<Setup, ConnectError> {
         let home = self.home.ok_or(ConnectError::Missing("data_centre"))?;
         if self.server_keys.is_empty() {
             return Err(ConnectError::Missing("server_key"));
         }
-        let is_full = |framing| framing == Framing::Full;
-        match &self.transport {
-            Transport::Tcp {
-                framing,
-                obfuscation: Some(_),
-            } if is_full(*framing) => {
-                return Err(ConnectError::Misconfigured(
-                    "the full framing can't be obfuscated: choose another, or leave obfuscation out",
-                ));
-            }
-            Transport::Tcp {
-                framing,
-                obfuscation: Some(obfuscation),
-            } if *framing != Framing::PaddedIntermediate
-                && obfuscation
-                    .secret
-                    .as_ref()
-                    .is_some_and(|it| it.requires_padding()) =>
-            {
-                return Err(ConnectError::Misconfigured(
-                    "the secret asks for Framing::PaddedIntermediate",
-                ));
-            }
-            Transport::WebSocket { framing, .. } if is_full(*framing) => {
-                return Err(ConnectError::Misconfigured(
-                    "a WebSocket carries no full framing: choose another",
-                ));
-            }
-            Transport::Tcp { .. } | Transport::WebSocket { .. } => {}
-        }
+        setup::check(&self.transport, self.mtproxy.as_ref())?;
         Ok(Setup {
             introduction: Introduction {
                 api_id,
@@ -366,10 +362,12 @@ impl Builder {
             api_hash,
             server_keys: self.server_keys,
             padding: self.padding,
-            data_centres: self.data_centres,
+            table: Mutex::new(DcTable::new(self.test_mode, self.addresses)),
             home,
+            ip_versions: self.ip_versions,
             transport: self.transport,
             proxy: self.proxy,
+            mtproxy: self.mtproxy,
             test_mode: self.test_mode,
             temp_key_life_s: self.temp_key_life_s,
             reconnect: self.reconnect,
@@ -377,90 +375,13 @@ impl Builder {
             flood_wait_max: self.flood_wait_max,
             call_time_max: self.call_time_max,
             storage: self.storage,
+            sessions: self.sessions,
         })
-    }
-}
-
-/// A builder's contents, complete.
-pub(crate) struct Setup {
-    pub(crate) introduction: Introduction,
-    pub(crate) api_hash: String,
-    server_keys: Vec<PublicKey>,
-    padding: Padding,
-    data_centres: BTreeMap<i32, DataCentre>,
-    pub(crate) home: i32,
-    transport: Transport,
-    proxy: Option<Proxy>,
-    test_mode: bool,
-    temp_key_life_s: Option<i32>,
-    reconnect: Policy,
-    ping_every: Duration,
-    pub(crate) flood_wait_max: Duration,
-    pub(crate) call_time_max: Duration,
-    pub(crate) storage: Arc<dyn Storage>,
-}
-
-impl Setup {
-    /// Returns how a data centre is reached; `None` if no address of it is known.
-    pub(crate) fn route(&self, dc: i32) -> Option<dial::Route> {
-        let known = self.data_centres.get(&dc)?;
-        Some(dial::Route {
-            addresses: known.addresses.clone(),
-            proxy: self.proxy.clone(),
-        })
-    }
-
-    /// Returns how a data centre is spoken to.
-    pub(crate) fn engine(&self, dc: i32, route: &dial::Route) -> heliogram_proto::client::Config {
-        let transport = match &self.transport {
-            Transport::Tcp {
-                framing,
-                obfuscation,
-            } => {
-                let config = TransportConfig::new(*framing);
-                match obfuscation {
-                    Some(obfuscation) => config.obfuscated(self.naming(dc, obfuscation)),
-                    None => config,
-                }
-            }
-            Transport::WebSocket { framing, path } => {
-                let host = route
-                    .addresses
-                    .first()
-                    .map_or_else(String::new, ToString::to_string);
-                let path = path.clone();
-                TransportConfig::new(*framing)
-                    .obfuscated(self.naming(dc, &Obfuscation::default()))
-                    .within(Endpoint { host, path })
-            }
-        };
-        let mut config = heliogram_proto::client::Config::new(transport, self.server_keys.clone());
-        config.dc = Some(self.wire_dc(dc));
-        config.padding = self.padding;
-        config.temp_key_life_s = self.temp_key_life_s;
-        config.reconnect = self.reconnect;
-        config.ping_every = self.ping_every;
-        config
-    }
-
-    /// Names the data centre in the header by which proxies route, unless the user has named one.
-    fn naming(&self, dc: i32, obfuscation: &Obfuscation) -> Obfuscation {
-        let mut obfuscation = obfuscation.clone();
-        let wire = i16::try_from(self.wire_dc(dc)).ok();
-        obfuscation.dc = obfuscation.dc.or(wire);
-        obfuscation
-    }
-
-    const fn wire_dc(&self, dc: i32) -> i32 {
-        if self.test_mode { dc + TEST_DC } else { dc }
     }
 }
 
 /// The layer that the typed calls are of.
 const LAYER: i32 = 222;
-
-/// What is added to a data centre's number on the wire in test mode.
-const TEST_DC: i32 = 10_000;
 
 const DAY_S: i32 = 86_400;
 

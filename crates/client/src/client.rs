@@ -9,19 +9,23 @@ use bytes::Bytes;
 use heliogram_ports::random;
 use heliogram_proto::client::Saved;
 use heliogram_proto::dc::{Migration, Moves};
+use heliogram_proto::ids::SessionId;
 use heliogram_proto::remedy::Remedy;
+use heliogram_proto::session::client::SavedSession;
 use parking_lot::Mutex;
+use rand_core::Rng as _;
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
 use crate::ConnectError;
-use crate::builder::{Builder, Setup};
+use crate::builder::Builder;
 use crate::error::InvokeError;
 use crate::introduction::Introduction;
 use crate::line::{Line, Listener, Plan};
 use crate::method::Method;
 use crate::notices::Waiting;
 use crate::retry::Tries;
+use crate::setup::Setup;
 use crate::storage;
 
 /// A client of one account, or of none yet. Cheap to clone; all clones are one. When the last is dropped, the
@@ -85,7 +89,15 @@ impl Client {
 
     pub(crate) async fn start(setup: Setup) -> Result<Self, ConnectError> {
         let mut kept = setup.storage.load().map_err(ConnectError::Storage)?;
+        let imported = setup
+            .sessions
+            .iter()
+            .filter(|(dc, session)| kept.import(*dc, session))
+            .count();
         let home = *kept.home.get_or_insert(setup.home);
+        if imported > 0 {
+            setup.storage.store(&kept).map_err(ConnectError::Storage)?;
+        }
         let shared = Shared {
             kept: Mutex::new(kept),
             storage: Arc::clone(&setup.storage),
@@ -177,6 +189,15 @@ impl Client {
             .lock()
             .home
             .unwrap_or(self.inner.setup.home)
+    }
+
+    /// Returns what another program needs to go on with this client's permanent key at a data centre, in the form of
+    /// `@mtproto2/mtproto` ([`SavedSession::to_bytes`]); `None` while there is no key. It names a session that nobody has used:
+    /// this client's own can't be shared.
+    #[must_use]
+    pub fn export_session(&self, dc: i32) -> Option<SavedSession> {
+        let session_id = SessionId(random::lend().next_u64().cast_signed() | 1);
+        self.inner.shared.kept.lock().export(dc, session_id)
     }
 
     /// Returns the application's number and hash, which signing in asks for.

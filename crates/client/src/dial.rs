@@ -1,33 +1,60 @@
 //! Opens connections: directly, or through a SOCKS5 proxy.
+//!
+//! A name is looked up by whoever opens the connection: this machine, or the proxy.
 
+use std::fmt;
 use std::io;
 use std::net::SocketAddr;
 use std::time::Duration;
 
 use tokio::net::TcpStream;
+use tokio_socks::IntoTargetAddr;
 use tokio_socks::tcp::Socks5Stream;
 
-use crate::builder::Proxy;
+use crate::reach::Proxy;
 
 /// Where a data centre is reached.
 #[derive(Clone, Debug)]
 pub(crate) struct Route {
     /// Tried one after the other.
-    pub(crate) addresses: Vec<SocketAddr>,
+    pub(crate) targets: Vec<Target>,
     pub(crate) proxy: Option<Proxy>,
+}
+
+/// One place that may take a connection.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Target {
+    Address(SocketAddr),
+    Name(String, u16),
+}
+
+impl Target {
+    /// Reads a host: an address, or else a name.
+    pub(crate) fn new(host: &str, port: u16) -> Self {
+        match host.parse() {
+            Ok(ip) => Self::Address(SocketAddr::new(ip, port)),
+            Err(_) => Self::Name(host.to_owned(), port),
+        }
+    }
+}
+
+impl fmt::Display for Target {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Address(address) => address.fmt(f),
+            Self::Name(name, port) => write!(f, "{name}:{port}"),
+        }
+    }
 }
 
 impl Route {
     /// Opens a connection to the first address that takes one.
     pub(crate) async fn dial(&self) -> io::Result<TcpStream> {
         let mut last = io::Error::new(io::ErrorKind::AddrNotAvailable, "no address is known");
-        let share = DIAL_MAX
-            / u32::try_from(self.addresses.len())
-                .unwrap_or(u32::MAX)
-                .max(1);
-        for &address in &self.addresses {
+        let share = DIAL_MAX / u32::try_from(self.targets.len()).unwrap_or(u32::MAX).max(1);
+        for target in &self.targets {
             // One that swallows everything must leave time for the others.
-            let opened = tokio::time::timeout(share, self.open(address)).await;
+            let opened = tokio::time::timeout(share, self.open(target)).await;
             match opened.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into())) {
                 Ok(stream) => {
                     stream.set_nodelay(true)?;
@@ -39,15 +66,17 @@ impl Route {
         Err(last)
     }
 
-    async fn open(&self, address: SocketAddr) -> io::Result<TcpStream> {
-        match &self.proxy {
-            None => TcpStream::connect(address).await,
-            Some(proxy) => through(proxy, address).await,
+    async fn open(&self, target: &Target) -> io::Result<TcpStream> {
+        match (&self.proxy, target) {
+            (None, Target::Address(address)) => TcpStream::connect(address).await,
+            (None, Target::Name(name, port)) => TcpStream::connect((name.as_str(), *port)).await,
+            (Some(proxy), Target::Address(address)) => through(proxy, *address).await,
+            (Some(proxy), Target::Name(name, port)) => through(proxy, (name.as_str(), *port)).await,
         }
     }
 }
 
-async fn through(proxy: &Proxy, target: SocketAddr) -> io::Result<TcpStream> {
+async fn through(proxy: &Proxy, target: impl IntoTargetAddr<'_>) -> io::Result<TcpStream> {
     let opened = match &proxy.credentials {
         None => Socks5Stream::connect(proxy.address, target).await,
         Some((user, password)) => {
@@ -74,7 +103,7 @@ mod tests {
         let listener = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
         let proxy = Proxy::socks5(listener.local_addr().unwrap());
         // Of so many each has little time.
-        let addresses = vec![proxy.address; 30];
+        let targets = vec![Target::Address(proxy.address); 30];
         let serving = tokio::spawn(async move {
             let _swallowing = listener.accept().await.unwrap();
             let (mut second, _) = listener.accept().await.unwrap();
@@ -88,7 +117,7 @@ mod tests {
             second
         });
         let route = Route {
-            addresses,
+            targets,
             proxy: Some(proxy),
         };
         route.dial().await.unwrap();

@@ -12,6 +12,8 @@ use std::collections::BTreeMap;
 use std::fmt;
 
 use heliogram_proto::client::Saved;
+use heliogram_proto::ids::SessionId;
+use heliogram_proto::session::client::SavedSession;
 
 pub use file::{File, Protection};
 pub use file_error::FileError;
@@ -85,6 +87,39 @@ pub struct State {
     /// The permanent key of each data centre.
     pub keys: BTreeMap<i32, Saved>,
 }
+
+impl State {
+    /// Takes over a session that another program has kept, unless there is a key for that data centre. The first is home, if
+    /// none is known. Returns whether it was taken.
+    pub fn import(&mut self, dc: i32, session: &SavedSession) -> bool {
+        if self.keys.contains_key(&dc) {
+            return false;
+        }
+        let saved = Saved {
+            key: session.key.clone(),
+            salt: session.salt,
+            clock_offset_ns: i64::from(session.clock_offset_s) * NANOS_PER_SECOND,
+        };
+        self.keys.insert(dc, saved);
+        self.home.get_or_insert(dc);
+        true
+    }
+
+    /// Returns what another program needs to go on with a key: under `session_id`, which should be a new one, not zero.
+    #[must_use]
+    pub fn export(&self, dc: i32, session_id: SessionId) -> Option<SavedSession> {
+        let saved = self.keys.get(&dc)?;
+        let seconds = saved.clock_offset_ns / NANOS_PER_SECOND;
+        Some(SavedSession {
+            key: saved.key.clone(),
+            salt: saved.salt,
+            session_id,
+            clock_offset_s: i32::try_from(seconds).unwrap_or(0),
+        })
+    }
+}
+
+const NANOS_PER_SECOND: i64 = 1_000_000_000;
 
 /// Why keys can't be read or kept, in words that say what to do.
 #[derive(Debug)]

@@ -7,5 +7,7 @@ mod calls;
 mod faults;
 mod key_file;
 mod keys;
+mod mtproxy;
 mod proxy;
 mod server;
+mod setup;
