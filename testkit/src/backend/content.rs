@@ -54,11 +54,9 @@ impl Content {
 #[must_use]
 pub fn generated(seed: u64, offset: u64, count: usize) -> Vec<u8> {
     let begin = (offset % 8) as usize;
-    let mut bytes = Vec::with_capacity(begin + count + 8);
-    let mut word = offset / 8;
-    while bytes.len() < begin + count {
-        bytes.extend_from_slice(&mixed(seed, word).to_le_bytes());
-        word += 1;
+    let mut bytes = vec![0; (begin + count).next_multiple_of(8)];
+    for (word, into) in (offset / 8..).zip(bytes.chunks_exact_mut(8)) {
+        into.copy_from_slice(&mixed(seed, word).to_le_bytes());
     }
     bytes.truncate(begin + count);
     bytes.drain(..begin);

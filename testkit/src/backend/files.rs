@@ -40,14 +40,14 @@ impl Files {
         };
         let location = document.location(id);
         self.documents.insert(id, document);
-        location
+        location.into()
     }
 
     /// Renews a document's reference: who reads by the old one is told `FILE_REFERENCE_EXPIRED`.
     pub fn renew(&mut self, id: i64) -> Option<enums::InputFileLocation> {
         let document = self.documents.get_mut(&id)?;
         document.edition = document.edition.wrapping_add(1);
-        Some(document.location(id))
+        Some(document.location(id).into())
     }
 
     /// Changes what is in a document, not what it says of itself: damage on the way.
@@ -75,6 +75,12 @@ impl Files {
     /// differs is refused with `FILE_PART_INVALID`.
     pub const fn expect_uploads_of(&mut self, seed: u64) {
         self.uploads.expect(seed);
+    }
+
+    /// Returns where a document is read.
+    #[must_use]
+    pub fn location(&self, id: i64) -> Option<types::InputDocumentFileLocation> {
+        self.documents.get(&id).map(|it| it.location(id))
     }
 
     /// Returns what is in a document.
@@ -126,14 +132,13 @@ impl Document {
         vec![1, self.edition]
     }
 
-    fn location(&self, id: i64) -> enums::InputFileLocation {
+    fn location(&self, id: i64) -> types::InputDocumentFileLocation {
         types::InputDocumentFileLocation {
             id,
             access_hash: access_hash(id),
             file_reference: self.reference(),
             thumb_size: String::new(),
         }
-        .into()
     }
 }
 

@@ -24,6 +24,8 @@ mod ledger;
 mod messages;
 mod news;
 mod script;
+#[cfg(test)]
+mod tests;
 pub mod things;
 pub mod tokens;
 mod uploads;

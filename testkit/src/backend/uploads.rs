@@ -20,8 +20,8 @@ pub(super) struct Uploads {
 
 #[derive(Debug)]
 struct Upload {
-    /// Length of every part but the last.
-    part_bytes: usize,
+    /// Length of every part but the last, once one has come that can't be the last.
+    part_bytes: Option<usize>,
     parts: BTreeMap<i32, Part>,
     /// Of a big file: how many there will be, if its sender has said so.
     total: Option<i32>,
@@ -79,29 +79,20 @@ impl Uploads {
         if !self.files.contains_key(&key) && self.files.len() >= UPLOADS_MAX {
             return Err(refuse(420, "FLOOD_WAIT_1"));
         }
+        let expected = self.expected;
         let upload = self.files.entry(key).or_insert_with(|| Upload {
-            part_bytes: bytes.len(),
+            part_bytes: None,
             parts: BTreeMap::new(),
             total: parts,
             is_big: total.is_some(),
         });
-        if upload.is_big != total.is_some()
-            || (parts.is_some() && upload.total.is_some() && parts != upload.total)
-        {
+        let is_other_total = parts.is_some() && upload.total.is_some() && parts != upload.total;
+        if upload.is_big != total.is_some() || is_other_total {
             return Err(refuse(400, "FILE_PARTS_INVALID"));
         }
         upload.total = upload.total.or(parts);
         upload.check_size(part, bytes.len())?;
-        let new = match self.expected {
-            Some(seed) => {
-                let offset = u64::from(part.unsigned_abs()) * upload.part_bytes as u64;
-                if generated(seed, offset, bytes.len()) != bytes {
-                    return Err(refuse(400, "FILE_PART_INVALID"));
-                }
-                Part::Compared { bytes: bytes.len() }
-            }
-            None => Part::Kept(bytes.to_vec()),
-        };
+        let new = upload.compared(expected, part, bytes)?;
         let more = new.kept_bytes();
         if self.kept_bytes + more > KEPT_BYTES_MAX {
             return Err(refuse(400, "FILE_PARTS_INVALID"));
@@ -121,65 +112,102 @@ impl Uploads {
         parts: i32,
         is_big: bool,
     ) -> Outcome<Content> {
+        let invalid = || refuse(400, "FILE_PARTS_INVALID");
         let upload = self.files.get(&(user, file));
         let upload = upload.filter(|it| it.is_big == is_big && parts > 0);
-        let upload = upload.ok_or_else(|| refuse(400, "FILE_PARTS_INVALID"))?;
+        let upload = upload.ok_or_else(invalid)?;
         if let Some(missing) = (0..parts).find(|part| !upload.parts.contains_key(part)) {
             return Err(refuse(400, &format!("FILE_PART_{missing}_MISSING")));
         }
         if upload.parts.len() != parts.unsigned_abs() as usize {
-            return Err(refuse(400, "FILE_PARTS_INVALID"));
+            return Err(invalid());
         }
-        let whole = upload.parts.range(..parts - 1);
-        if whole
-            .into_iter()
-            .any(|(_, it)| it.len() != upload.part_bytes)
-        {
-            return Err(refuse(400, "FILE_PART_SIZE_CHANGED"));
-        }
-        let Some(upload) = self.files.remove(&(user, file)) else {
-            return Err(refuse(400, "FILE_PARTS_INVALID"));
-        };
-        self.kept_bytes -= upload.parts.values().map(Part::kept_bytes).sum::<usize>();
-        let length: usize = upload.parts.values().map(Part::len).sum();
-        if let Some(seed) = self.expected
-            && upload.parts.values().all(|it| it.kept_bytes() == 0)
-        {
-            let bytes = length as u64;
-            return Ok(Content::Generated { bytes, seed });
-        }
-        let mut whole = Vec::with_capacity(length);
-        for part in upload.parts.into_values() {
-            if let Part::Kept(bytes) = part {
-                whole.extend_from_slice(&bytes);
-            }
-        }
-        Ok(Content::Kept(Bytes::from(whole)))
+        upload.check_sizes()?;
+        let upload = self.files.remove(&(user, file)).ok_or_else(invalid)?;
+        let kept = upload.parts.values().map(Part::kept_bytes).sum::<usize>();
+        self.kept_bytes -= kept;
+        upload.into_content(self.expected)
     }
 }
 
 impl Upload {
-    /// Sizes: the first that comes may be the last of the file, so that a longer one corrects it.
+    /// Checks what can be checked when a part comes, since parts come in any order.
     fn check_size(&mut self, part: i32, bytes: usize) -> Outcome<()> {
-        let is_last = self.parts.range(part + 1..).next().is_none()
-            && self.total.is_none_or(|total| part + 1 == total);
-        if bytes > self.part_bytes {
-            let only_last = self.parts.len() <= 1 && self.parts.keys().all(|&it| it > part);
-            if !only_last {
-                return Err(refuse(400, "FILE_PART_SIZE_CHANGED"));
-            }
-            self.part_bytes = bytes;
+        let may_be_last = match self.total {
+            Some(total) => part + 1 == total,
+            None => self.parts.range(part + 1..).next().is_none(),
+        };
+        if may_be_last {
+            let is_longer = self.part_bytes.is_some_and(|it| bytes > it);
+            return if is_longer {
+                Err(refuse(400, "FILE_PART_SIZE_CHANGED"))
+            } else {
+                Ok(())
+            };
         }
-        if is_last && bytes <= self.part_bytes {
+        check_whole(bytes)?;
+        if *self.part_bytes.get_or_insert(bytes) == bytes {
+            Ok(())
+        } else {
+            Err(refuse(400, "FILE_PART_SIZE_CHANGED"))
+        }
+    }
+
+    /// Checks all sizes, now that it is known which part is the last.
+    fn check_sizes(&self) -> Outcome<()> {
+        let mut lengths = self.parts.values().map(Part::len);
+        let last = lengths.next_back().unwrap_or(0);
+        let Some(first) = lengths.next() else {
             return Ok(());
+        };
+        check_whole(first)?;
+        if last <= first && lengths.all(|it| it == first) {
+            Ok(())
+        } else {
+            Err(refuse(400, "FILE_PART_SIZE_CHANGED"))
         }
-        if !bytes.is_multiple_of(1024) || !PART_BYTES_MAX.is_multiple_of(bytes) {
-            return Err(refuse(400, "FILE_PART_SIZE_INVALID"));
+    }
+
+    /// Compares a part with what is expected, if it is known where it belongs; it is kept otherwise.
+    fn compared(&self, expected: Option<u64>, part: i32, bytes: &[u8]) -> Outcome<Part> {
+        let place = expected.zip(self.part_bytes);
+        let Some((seed, part_bytes)) = place else {
+            return Ok(Part::Kept(bytes.to_vec()));
+        };
+        let offset = u64::from(part.unsigned_abs()) * part_bytes as u64;
+        if generated(seed, offset, bytes.len()) == bytes {
+            Ok(Part::Compared { bytes: bytes.len() })
+        } else {
+            Err(refuse(400, "FILE_PART_INVALID"))
         }
-        if bytes != self.part_bytes {
-            return Err(refuse(400, "FILE_PART_SIZE_CHANGED"));
+    }
+
+    fn into_content(self, expected: Option<u64>) -> Outcome<Content> {
+        let length = self.parts.values().map(Part::len).sum();
+        let mut whole = Vec::new();
+        let mut offset = 0;
+        for part in self.parts.into_values() {
+            let part_bytes = part.len() as u64;
+            if let Part::Kept(bytes) = part {
+                if expected.is_some_and(|seed| generated(seed, offset, bytes.len()) != bytes) {
+                    return Err(refuse(400, "FILE_PART_INVALID"));
+                }
+                if expected.is_none() {
+                    whole.extend_from_slice(&bytes);
+                }
+            }
+            offset += part_bytes;
         }
-        Ok(())
+        if let Some(seed) = expected {
+            let bytes = offset;
+            return Ok(Content::Generated { bytes, seed });
+        }
+        // Some were compared before comparing was given up: they are not there.
+        if whole.len() == length {
+            Ok(Content::Kept(Bytes::from(whole)))
+        } else {
+            Err(refuse(400, "FILE_PARTS_INVALID"))
+        }
     }
 }
 
@@ -196,6 +224,15 @@ impl Part {
             Self::Kept(bytes) => bytes.len(),
             Self::Compared { .. } => 0,
         }
+    }
+}
+
+/// Checks the length of a part that is not the last.
+fn check_whole(bytes: usize) -> Outcome<()> {
+    if bytes.is_multiple_of(1024) && PART_BYTES_MAX.is_multiple_of(bytes) {
+        Ok(())
+    } else {
+        Err(refuse(400, "FILE_PART_SIZE_INVALID"))
     }
 }
 
