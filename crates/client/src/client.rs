@@ -1,4 +1,4 @@
-//! The client: calls, updates, and which data centre they belong to.
+//! The client: calls, and which data centre they belong to.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -14,7 +14,6 @@ use heliogram_proto::remedy::Remedy;
 use heliogram_proto::session::client::SavedSession;
 use parking_lot::Mutex;
 use rand_core::Rng as _;
-use tokio::sync::Notify;
 use tokio::time::Instant;
 
 use crate::ConnectError;
@@ -23,7 +22,7 @@ use crate::error::InvokeError;
 use crate::introduction::Introduction;
 use crate::line::{Line, Listener, Plan};
 use crate::method::Method;
-use crate::notices::Waiting;
+use crate::notices::{Notice, Notices, Waiting};
 use crate::retry::Tries;
 use crate::setup::Setup;
 use crate::storage;
@@ -46,38 +45,7 @@ struct Inner {
 struct Shared {
     kept: Mutex<storage::State>,
     storage: Arc<dyn storage::Storage>,
-    notices: Mutex<Waiting>,
-    news: Notify,
-}
-
-/// What a client tells without being asked.
-#[derive(Clone, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum Notice {
-    /// Calls to this data centre go out at once, or wait for a connection.
-    Connection {
-        /// Which.
-        dc: i32,
-        /// Whether they go out.
-        is_connected: bool,
-    },
-    /// The server does not know this client's key any more: nobody is signed in.
-    KeyLost {
-        /// Where.
-        dc: i32,
-    },
-    /// Updates may have been lost: ask for the difference.
-    Missed {
-        /// Where.
-        dc: i32,
-    },
-    /// One boxed object that nobody asked for: of type `Updates`.
-    Update {
-        /// From where.
-        dc: i32,
-        /// Unpacked.
-        object: Bytes,
-    },
+    notices: Arc<Waiting>,
 }
 
 impl Client {
@@ -101,8 +69,7 @@ impl Client {
         let shared = Shared {
             kept: Mutex::new(kept),
             storage: Arc::clone(&setup.storage),
-            notices: Mutex::default(),
-            news: Notify::new(),
+            notices: Arc::default(),
         };
         let client = Self {
             inner: Arc::new(Inner {
@@ -207,12 +174,10 @@ impl Client {
         (setup.introduction.api_id, &setup.api_hash)
     }
 
-    /// Returns what comes without being asked for, in order. Whoever asks last gets the next.
+    /// Returns what comes without being asked for, as it comes: whoever reads last gets the next.
     #[must_use]
-    pub fn updates(&self) -> Updates {
-        Updates {
-            shared: Arc::clone(&self.inner.shared),
-        }
+    pub fn notices(&self) -> Notices {
+        Notices::new(Arc::clone(&self.inner.shared.notices))
     }
 
     /// Ends in order: waits for answers to the calls that are under way, sends what is to be acknowledged, hangs up.
@@ -274,26 +239,6 @@ impl Shared {
             tracing::error!(%error, "keys can't be kept: the next start will have to make new ones");
         }
     }
-
-    fn tell(&self, notice: Notice) {
-        let mut notices = self.notices.lock();
-        notices.push(notice);
-        drop(notices);
-        self.news.notify_one();
-    }
-}
-
-impl Notice {
-    /// Returns the data centre that it is about.
-    #[must_use]
-    pub const fn dc(&self) -> i32 {
-        match self {
-            Self::Connection { dc, .. }
-            | Self::KeyLost { dc }
-            | Self::Missed { dc }
-            | Self::Update { dc, .. } => *dc,
-        }
-    }
 }
 
 impl Listener for Shared {
@@ -307,42 +252,18 @@ impl Listener for Shared {
         self.keep_with(|kept| {
             kept.keys.remove(&dc);
         });
-        self.tell(Notice::KeyLost { dc });
+        self.notices.push(Notice::KeyLost { dc });
     }
 
     fn update(&self, dc: i32, object: Bytes) {
-        self.tell(Notice::Update { dc, object });
+        self.notices.push(Notice::Update { dc, object });
     }
 
     fn missed(&self, dc: i32) {
-        self.tell(Notice::Missed { dc });
+        self.notices.push(Notice::Missed { dc });
     }
 
     fn connected(&self, dc: i32, is_connected: bool) {
-        self.tell(Notice::Connection { dc, is_connected });
-    }
-}
-
-/// What comes without being asked for. Holds no connection: it goes on while there is a [`Client`].
-pub struct Updates {
-    shared: Arc<Shared>,
-}
-
-impl Updates {
-    /// Waits for the next one. May be dropped at any time and asked again: nothing is lost.
-    pub async fn next(&mut self) -> Notice {
-        loop {
-            let news = self.shared.news.notified();
-            if let Some(notice) = self.shared.notices.lock().pop() {
-                return notice;
-            }
-            news.await;
-        }
-    }
-}
-
-impl fmt::Debug for Updates {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Updates(…)")
+        self.notices.push(Notice::Connection { dc, is_connected });
     }
 }

@@ -29,7 +29,7 @@ mod telegram;
 mod with_reconnect;
 
 pub use builder::Builder;
-pub use client::{Client, Notice, SHUTDOWN_MAX, Updates};
+pub use client::{Client, SHUTDOWN_MAX};
 pub use error::{ConnectError, InvokeError, Lost, RpcError};
 pub use exchange::Exchanged;
 pub use heliogram_crypto::rsa::PublicKey;
@@ -40,5 +40,6 @@ pub use heliogram_proto::session::client::SavedSession;
 pub use introduction::Device;
 pub use method::{Method, Raw};
 pub use mtproxy::{BadProxy, MtProxy, ProxySecret};
+pub use notices::{Notice, Notices};
 pub use reach::{DataCentre, IpVersions, Proxy, Transport};
 pub use with_reconnect::{with_reconnect, with_reconnect_if};

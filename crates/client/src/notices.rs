@@ -1,19 +1,109 @@
-//! Notices that wait for somebody who reads them.
+//! What a client is told without asking, kept until somebody reads it.
 
 use std::collections::{BTreeSet, VecDeque};
+use std::fmt;
+use std::sync::Arc;
 
-use crate::client::Notice;
+use bytes::Bytes;
+use parking_lot::Mutex;
+use tokio::sync::Notify;
+
+/// What a client tells without being asked.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Notice {
+    /// Calls to this data centre go out at once, or wait for a connection.
+    Connection {
+        /// Which.
+        dc: i32,
+        /// Whether they go out.
+        is_connected: bool,
+    },
+    /// The server does not know this client's key any more: nobody is signed in.
+    KeyLost {
+        /// Where.
+        dc: i32,
+    },
+    /// Updates may have been lost: ask for the difference.
+    Missed {
+        /// Where.
+        dc: i32,
+    },
+    /// One boxed object that nobody asked for: of type `Updates`.
+    Update {
+        /// From where.
+        dc: i32,
+        /// Unpacked.
+        object: Bytes,
+    },
+}
+
+impl Notice {
+    /// Returns the data centre that it is about.
+    #[must_use]
+    pub const fn dc(&self) -> i32 {
+        match self {
+            Self::Connection { dc, .. }
+            | Self::KeyLost { dc }
+            | Self::Missed { dc }
+            | Self::Update { dc, .. } => *dc,
+        }
+    }
+}
+
+/// What comes without being asked for, as it comes. Holds no connection: it goes on while there is a
+/// [`Client`](crate::Client).
+pub struct Notices {
+    waiting: Arc<Waiting>,
+}
+
+impl Notices {
+    pub(crate) const fn new(waiting: Arc<Waiting>) -> Self {
+        Self { waiting }
+    }
+
+    /// Waits for the next one. May be dropped at any time and asked again: nothing is lost.
+    pub async fn next(&mut self) -> Notice {
+        loop {
+            let news = self.waiting.news.notified();
+            if let Some(notice) = self.waiting.queue.lock().pop() {
+                return notice;
+            }
+            news.await;
+        }
+    }
+}
+
+impl fmt::Debug for Notices {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Notices(…)")
+    }
+}
+
+/// Notices that wait for somebody who reads them.
+#[derive(Default)]
+pub(crate) struct Waiting {
+    queue: Mutex<Queue>,
+    news: Notify,
+}
+
+impl Waiting {
+    pub(crate) fn push(&self, notice: Notice) {
+        self.queue.lock().push(notice);
+        self.news.notify_one();
+    }
+}
 
 /// A queue that is never longer than it may be. What does not fit is made up for by [`Notice::Missed`].
 #[derive(Default)]
-pub(crate) struct Waiting {
+struct Queue {
     notices: VecDeque<Notice>,
     /// Of the updates among them.
     bytes: usize,
 }
 
-impl Waiting {
-    pub(crate) fn push(&mut self, notice: Notice) {
+impl Queue {
+    fn push(&mut self, notice: Notice) {
         self.bytes += bytes_of(&notice);
         self.notices.push_back(notice);
         if self.notices.len() > NOTICES_MAX || self.bytes > NOTICE_BYTES_MAX {
@@ -21,7 +111,7 @@ impl Waiting {
         }
     }
 
-    pub(crate) fn pop(&mut self) -> Option<Notice> {
+    fn pop(&mut self) -> Option<Notice> {
         let notice = self.notices.pop_front()?;
         self.bytes -= bytes_of(&notice);
         Some(notice)
@@ -66,13 +156,11 @@ const NOTICE_BYTES_MAX: usize = 32 << 20;
 
 #[cfg(test)]
 mod tests {
-    use bytes::Bytes;
-
     use super::*;
 
     #[test]
     fn as_many_notices_as_may_wait_and_one_more_turns_the_updates_into_one_word_for_each_dc() {
-        let mut waiting = Waiting::default();
+        let mut waiting = Queue::default();
         waiting.push(Notice::KeyLost { dc: 4 });
         for at in 1..NOTICES_MAX {
             waiting.push(update(if at % 2 == 0 { 2 } else { 4 }, 4));
@@ -92,7 +180,7 @@ mod tests {
 
     #[test]
     fn as_many_bytes_as_may_wait_and_one_more_is_too_much() {
-        let mut waiting = Waiting::default();
+        let mut waiting = Queue::default();
         waiting.push(update(2, NOTICE_BYTES_MAX));
         assert_eq!(waiting.pop(), Some(update(2, NOTICE_BYTES_MAX)));
         waiting.push(update(2, NOTICE_BYTES_MAX));
@@ -102,7 +190,7 @@ mod tests {
 
     #[test]
     fn of_connections_that_nobody_asks_about_the_last_word_remains() {
-        let mut waiting = Waiting::default();
+        let mut waiting = Queue::default();
         for _ in 0..NOTICES_MAX {
             waiting.push(connection(true));
         }
@@ -110,7 +198,7 @@ mod tests {
         assert_eq!(read(&mut waiting), [connection(false)]);
     }
 
-    fn read(waiting: &mut Waiting) -> Vec<Notice> {
+    fn read(waiting: &mut Queue) -> Vec<Notice> {
         std::iter::from_fn(|| waiting.pop()).collect()
     }
 
