@@ -2,18 +2,18 @@
 //!
 //! A leaf that nothing depends on, and that sees the product only as a stranger does: a binary to start, a directory
 //! with `endpoints.json` and a public key, sockets. The clients are Python programs in `python/`; each is an
-//! unmodified library plus what a user would write. [`Server`] starts, kills and restarts the binary, [`Client`] runs a
+//! unmodified library plus what a user would write. [`Server`] starts, kills and restarts the binary, [`Program`] runs a
 //! program and walks it step by step.
 //!
 //! `cargo xtask test` sets [`PYTHON`] and [`FULL`]. Without them a test says that it was skipped.
 
-mod client;
+mod program;
 mod server;
 
 use std::io::Write as _;
 use std::path::PathBuf;
 
-pub use client::Client;
+pub use program::Program;
 pub use server::Server;
 
 /// The environment variable that names a Python with the packages of `python/requirements.txt`.

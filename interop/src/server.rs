@@ -14,7 +14,7 @@ use tempfile::TempDir;
 /// A running server with a data directory of its own. Killed when dropped.
 #[derive(Debug)]
 pub struct Server {
-    program: Program,
+    kind: Kind,
     child: Child,
     dir: TempDir,
     endpoints: Endpoints,
@@ -22,7 +22,7 @@ pub struct Server {
 
 /// What is started.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Program {
+enum Kind {
     /// `heliogram serve`.
     Serve,
     /// `examples/own_backend.rs`, which writes the entry of every call that it runs to `ledger.txt`.
@@ -45,7 +45,7 @@ impl Server {
     /// When it isn't ready in time; the message holds its output.
     #[must_use]
     pub fn start() -> Self {
-        Self::start_program(Program::Serve)
+        Self::start_kind(Kind::Serve)
     }
 
     /// Starts the example whose backend keeps a ledger of the calls that it ran, and waits until it is ready.
@@ -55,20 +55,20 @@ impl Server {
     /// When it isn't ready in time; the message holds its output.
     #[must_use]
     pub fn start_ledger() -> Self {
-        Self::start_program(Program::Ledger)
+        Self::start_kind(Kind::Ledger)
     }
 
-    fn start_program(program: Program) -> Self {
+    fn start_kind(kind: Kind) -> Self {
         let free = "127.0.0.1:0".to_owned();
         let wanted = Endpoints {
             tcp: vec![free.clone()],
             websocket: vec![free.clone()],
-            admin: (program == Program::Serve).then_some(free),
+            admin: (kind == Kind::Serve).then_some(free),
         };
         let dir = expect(tempfile::tempdir(), "make a directory");
-        let (child, endpoints) = launch(program, dir.path(), &wanted);
+        let (child, endpoints) = launch(kind, dir.path(), &wanted);
         Self {
-            program,
+            kind,
             child,
             dir,
             endpoints,
@@ -121,7 +121,7 @@ impl Server {
     ///
     /// When it isn't ready in time, or listens elsewhere.
     pub fn restart(&mut self) {
-        let (child, endpoints) = launch(self.program, self.dir.path(), &self.endpoints);
+        let (child, endpoints) = launch(self.kind, self.dir.path(), &self.endpoints);
         // The WebSocket port of the ledger is any free one.
         assert_eq!(
             endpoints.tcp, self.endpoints.tcp,
@@ -191,14 +191,14 @@ impl Drop for Server {
 }
 
 #[expect(clippy::panic, reason = "this is a test")]
-fn launch(program: Program, dir: &Path, wanted: &Endpoints) -> (Child, Endpoints) {
+fn launch(kind: Kind, dir: &Path, wanted: &Endpoints) -> (Child, Endpoints) {
     let endpoints_file = dir.join("endpoints.json");
     // What a killed server left behind would tell of readiness too early.
     let _ = std::fs::remove_file(&endpoints_file);
 
-    let mut command = match program {
-        Program::Serve => serve(dir, wanted),
-        Program::Ledger => ledger(dir, wanted),
+    let mut command = match kind {
+        Kind::Serve => serve(dir, wanted),
+        Kind::Ledger => ledger(dir, wanted),
     };
     command.stdin(Stdio::null());
     command.stdout(expect(File::create(dir.join(STDOUT)), STDOUT));

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use heliogram_interop::{Client, Server, python};
+use heliogram_interop::{Program, Server, python};
 
 #[test]
 fn a_key_works_after_a_kill_between_the_handshake_and_the_next_call() {
@@ -11,7 +11,7 @@ fn a_key_works_after_a_kill_between_the_handshake_and_the_next_call() {
     };
     for framing in ["abridged", "full"] {
         let mut server = Server::start();
-        let mut client = Client::start(
+        let mut client = Program::start(
             &python,
             "killed_after_handshake.py",
             [server.data(), framing],
@@ -30,7 +30,7 @@ fn a_connected_client_carries_on_after_a_kill() {
         return;
     };
     let mut server = Server::start();
-    let mut client = Client::start(
+    let mut client = Program::start(
         &python,
         "killed_while_connected.py",
         [server.data(), "abridged"],
@@ -49,7 +49,7 @@ fn each_of_200_calls_gets_its_own_answer_after_a_kill_in_their_midst() {
     };
     for pause_ms in [0, 30, 150] {
         let mut server = Server::start();
-        let mut client = Client::start(&python, "calls_in_flight.py", [server.data()]);
+        let mut client = Program::start(&python, "calls_in_flight.py", [server.data()]);
         client.until("200 calls in flight");
         std::thread::sleep(Duration::from_millis(pause_ms));
         server.kill();
@@ -69,7 +69,7 @@ fn no_handshake_whose_dh_gen_ok_arrived_is_lost_by_a_kill() {
     };
     for pause_ms in [0, 70, 300] {
         let mut server = Server::start();
-        let mut client = Client::start(&python, "handshakes_in_flight.py", [server.data()]);
+        let mut client = Program::start(&python, "handshakes_in_flight.py", [server.data()]);
         client.until("handshakes in flight");
         std::thread::sleep(Duration::from_millis(pause_ms));
         server.kill();
@@ -90,7 +90,7 @@ fn a_server_that_is_told_to_end_ends_well_and_its_clients_carry_on() {
         return;
     };
     let mut server = Server::start();
-    let mut client = Client::start(
+    let mut client = Program::start(
         &python,
         "killed_while_connected.py",
         [server.data(), "intermediate"],

@@ -5,7 +5,7 @@ use std::ops::RangeInclusive;
 use std::path::Path;
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use heliogram_interop::{Client, Server, python};
+use heliogram_interop::{Program, Server, python};
 
 #[test]
 fn after_ten_kills_every_call_is_answered_and_only_unanswered_ones_ran_twice() {
@@ -39,7 +39,7 @@ impl Report {
     fn of(python: &Path, kills: u32) -> Self {
         let mut server = Server::start_ledger();
         let kills_argument = kills.to_string();
-        let mut client = Client::start(
+        let mut client = Program::start(
             python,
             "calls_without_pause.py",
             [server.data(), &kills_argument],

@@ -1,6 +1,6 @@
 //! Telethon, unmodified, over every framing that it speaks.
 
-use heliogram_interop::{Client, Server, python};
+use heliogram_interop::{Program, Server, python};
 
 #[test]
 fn telethon_makes_a_key_calls_and_comes_back_over_abridged() {
@@ -53,7 +53,7 @@ fn the_python_lines_that_serve_prints_connect_as_they_are() {
     let program = directory.path().join("printed.py");
     std::fs::write(&program, lines[..=end].join("\n")).unwrap();
 
-    let output = Client::start(&python, &program, []).finish();
+    let output = Program::start(&python, &program, []).finish();
 
     assert!(
         output.contains("Config(") && output.contains("this_dc=2"),
@@ -64,5 +64,5 @@ fn the_python_lines_that_serve_prints_connect_as_they_are() {
 fn first_calls(test: &str, framing: &str) {
     let Some(python) = python(test) else { return };
     let server = Server::start();
-    Client::start(&python, "first_calls.py", [server.data(), framing]).finish();
+    Program::start(&python, "first_calls.py", [server.data(), framing]).finish();
 }

@@ -12,7 +12,7 @@ use crate::server::expect;
 /// A client program. It says `@ name` where it has reached a step, and waits there for a line if the step is a gate.
 /// Killed when dropped.
 #[derive(Debug)]
-pub struct Client {
+pub struct Program {
     name: String,
     child: Child,
     stdin: Option<ChildStdin>,
@@ -22,7 +22,7 @@ pub struct Client {
     deadline: Instant,
 }
 
-impl Client {
+impl Program {
     /// Starts `program`, a file of `interop/python` or an absolute path.
     ///
     /// # Panics
@@ -159,7 +159,7 @@ impl Client {
     }
 }
 
-impl Drop for Client {
+impl Drop for Program {
     fn drop(&mut self) {
         let _ = self.child.kill();
         let _ = self.child.wait();
