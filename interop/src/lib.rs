@@ -1,18 +1,20 @@
-//! Real clients of other projects against the real server: the harness.
+//! Real clients of other projects against the real server, and our client against a server of others: the harness.
 //!
 //! A leaf that nothing depends on, and that sees the product only as a stranger does: a binary to start, a directory
 //! with `endpoints.json` and a public key, sockets. The clients are Python programs in `python/`; each is an
 //! unmodified library plus what a user would write. [`Server`] starts, kills and restarts the binary, [`Program`] runs a
-//! program and walks it step by step.
+//! program and walks it step by step. [`ForeignServer`] is a server that stands on somebody else's library.
 //!
 //! `cargo xtask test` sets [`PYTHON`] and [`FULL`]. Without them a test says that it was skipped.
 
+mod foreign;
 mod program;
 mod server;
 
 use std::io::Write as _;
 use std::path::PathBuf;
 
+pub use foreign::{ForeignServer, Seen};
 pub use program::Program;
 pub use server::Server;
 

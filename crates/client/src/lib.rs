@@ -37,6 +37,8 @@ pub use heliogram_proto::dc::DcTable;
 pub use heliogram_proto::reconnect::Policy as Reconnect;
 pub use heliogram_proto::remedy::Remedy;
 pub use heliogram_proto::session::client::SavedSession;
+pub use heliogram_proto::transport::Framing;
+pub use heliogram_proto::transport::client::Obfuscation;
 pub use introduction::Device;
 pub use method::{Method, Raw};
 pub use mtproxy::{BadProxy, MtProxy, ProxySecret};

@@ -173,6 +173,8 @@ const TEST_EDGES: &[(&str, &[&str])] = &[
             "heliogram-testkit",
         ],
     ),
+    // The product as a stranger: our client against the servers of others.
+    ("heliogram-interop", &["heliogram-client"]),
     (
         "heliogram-examples",
         &[
