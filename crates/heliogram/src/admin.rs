@@ -1,6 +1,10 @@
-//! The admin address: `GET /live` and `GET /ready` over HTTP/1.1.
+//! The admin address: `GET /live`, `GET /ready` and `GET /metrics` over HTTP/1.1.
 //!
-//! *Live* is that the process answers. *Ready* is that every listener is bound and that it is not shutting down.
+//! *Live* is that the process answers. *Ready* is that every listener is bound and that it is not shutting down. The
+//! numbers are for whoever [may see them](access).
+
+mod access;
+mod exposition;
 
 use std::convert::Infallible;
 use std::io;
@@ -10,15 +14,18 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
+use heliogram_ports::metrics::Measured;
 use http_body_util::Full;
 use hyper::body::Incoming;
-use hyper::header::{ALLOW, CONTENT_TYPE};
+use hyper::header::{ALLOW, CONTENT_TYPE, HeaderMap, HeaderValue, WWW_AUTHENTICATE};
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper::{Method, Request, Response, StatusCode};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
+
+pub(crate) use self::access::Access;
 
 /// Whether the server wants new clients.
 #[derive(Clone, Debug, Default)]
@@ -33,6 +40,16 @@ impl Readiness {
     fn is_ready(&self) -> bool {
         self.0.load(Ordering::Acquire)
     }
+}
+
+/// What the admin address shows.
+pub(crate) struct Shown {
+    /// Whether new clients are wanted.
+    pub(crate) readiness: Readiness,
+    /// Who may see the numbers.
+    pub(crate) access: Access,
+    /// Who has numbers.
+    pub(crate) measured: Vec<Arc<dyn Measured>>,
 }
 
 /// A bound admin address.
@@ -63,7 +80,8 @@ impl Admin {
     }
 
     /// Answers until it is dropped.
-    pub(crate) async fn serve(self, readiness: Readiness) {
+    pub(crate) async fn serve(self, shown: Shown) {
+        let shown = Arc::new(shown);
         let places = Arc::new(Semaphore::new(CONNECTIONS_MAX));
         loop {
             let Ok(place) = Arc::clone(&places).acquire_owned().await else {
@@ -71,9 +89,9 @@ impl Admin {
             };
             match self.listener.accept().await {
                 Ok((stream, _)) => {
-                    let readiness = readiness.clone();
+                    let shown = Arc::clone(&shown);
                     tokio::spawn(async move {
-                        connection(stream, readiness).await;
+                        connection(stream, shown).await;
                         drop(place);
                     });
                 }
@@ -86,9 +104,10 @@ impl Admin {
     }
 }
 
-async fn connection(stream: TcpStream, readiness: Readiness) {
+async fn connection(stream: TcpStream, shown: Arc<Shown>) {
     let service = service_fn(move |request: Request<Incoming>| {
-        let response = respond(request.method(), request.uri().path(), readiness.is_ready());
+        let path = request.uri().path();
+        let response = respond(request.method(), path, request.headers(), &shown);
         async move { Ok::<_, Infallible>(response) }
     });
     let serving = http1::Builder::new()
@@ -101,27 +120,62 @@ async fn connection(stream: TcpStream, readiness: Readiness) {
     }
 }
 
-fn respond(method: &Method, path: &str, ready: bool) -> Response<Full<Bytes>> {
-    let (status, text) = match path {
-        "/live" | "/ready" if !matches!(*method, Method::GET | Method::HEAD) => {
-            (StatusCode::METHOD_NOT_ALLOWED, "only GET\n")
+fn respond(
+    method: &Method,
+    path: &str,
+    headers: &HeaderMap,
+    shown: &Shown,
+) -> Response<Full<Bytes>> {
+    if !matches!(path, "/live" | "/ready" | "/metrics") {
+        return plain(
+            StatusCode::NOT_FOUND,
+            "expected /live, /ready or /metrics\n",
+        );
+    }
+    if !matches!(*method, Method::GET | Method::HEAD) {
+        let mut response = plain(StatusCode::METHOD_NOT_ALLOWED, "only GET\n");
+        let allowed = HeaderValue::from_static("GET, HEAD");
+        response.headers_mut().insert(ALLOW, allowed);
+        return response;
+    }
+    match path {
+        "/live" => plain(StatusCode::OK, "live\n"),
+        "/ready" if shown.readiness.is_ready() => plain(StatusCode::OK, "ready\n"),
+        "/ready" => plain(StatusCode::SERVICE_UNAVAILABLE, "not ready\n"),
+        _ => metrics(headers, shown),
+    }
+}
+
+fn metrics(headers: &HeaderMap, shown: &Shown) -> Response<Full<Bytes>> {
+    if let Err(status) = shown.access.check(headers) {
+        let mut response = plain(status, refusal(status));
+        if status == StatusCode::UNAUTHORIZED {
+            let scheme = HeaderValue::from_static("Bearer");
+            response.headers_mut().insert(WWW_AUTHENTICATE, scheme);
         }
-        "/live" => (StatusCode::OK, "live\n"),
-        "/ready" if ready => (StatusCode::OK, "ready\n"),
-        "/ready" => (StatusCode::SERVICE_UNAVAILABLE, "not ready\n"),
-        _ => (StatusCode::NOT_FOUND, "expected /live or /ready\n"),
-    };
+        return response;
+    }
+    let mut response = Response::new(Full::new(exposition::render(&shown.measured).into()));
+    let media_type = HeaderValue::from_static(exposition::MEDIA_TYPE);
+    response.headers_mut().insert(CONTENT_TYPE, media_type);
+    response
+}
+
+fn refusal(status: StatusCode) -> &'static str {
+    if status == StatusCode::UNAUTHORIZED {
+        "expected `Authorization: Bearer TOKEN`, with the token of admin.token_file\n"
+    } else if status == StatusCode::FORBIDDEN {
+        "not for pages: the request has an origin\n"
+    } else {
+        "expected an address, localhost or a name without a dot as host\n"
+    }
+}
+
+fn plain(status: StatusCode, text: &'static str) -> Response<Full<Bytes>> {
     let mut response = Response::new(Full::new(Bytes::from_static(text.as_bytes())));
     *response.status_mut() = status;
-    response.headers_mut().insert(
-        CONTENT_TYPE,
-        hyper::header::HeaderValue::from_static("text/plain"),
-    );
-    if status == StatusCode::METHOD_NOT_ALLOWED {
-        response
-            .headers_mut()
-            .insert(ALLOW, hyper::header::HeaderValue::from_static("GET, HEAD"));
-    }
+    let media_type = HeaderValue::from_static("text/plain");
+    response.headers_mut().insert(CONTENT_TYPE, media_type);
     response
 }
 
@@ -138,34 +192,58 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
 #[cfg(test)]
 mod tests {
+    use hyper::header::HOST;
+
     use super::*;
+
+    fn shown(readiness: Readiness) -> Shown {
+        Shown {
+            readiness,
+            access: Access::default(),
+            measured: Vec::new(),
+        }
+    }
+
+    fn status(method: &Method, path: &str, is_ready: bool) -> StatusCode {
+        let readiness = Readiness::default();
+        readiness.set(is_ready);
+        respond(method, path, &HeaderMap::new(), &shown(readiness)).status()
+    }
 
     #[test]
     fn ready_depends_on_the_state_and_live_does_not() {
+        assert_eq!(status(&Method::GET, "/ready", true), StatusCode::OK);
         assert_eq!(
-            respond(&Method::GET, "/ready", true).status(),
-            StatusCode::OK
-        );
-        assert_eq!(
-            respond(&Method::GET, "/ready", false).status(),
+            status(&Method::GET, "/ready", false),
             StatusCode::SERVICE_UNAVAILABLE
         );
-        assert_eq!(
-            respond(&Method::GET, "/live", false).status(),
-            StatusCode::OK
-        );
+        assert_eq!(status(&Method::GET, "/live", false), StatusCode::OK);
     }
 
     #[test]
     fn other_paths_and_methods_are_refused() {
+        assert_eq!(status(&Method::GET, "/", true), StatusCode::NOT_FOUND);
         assert_eq!(
-            respond(&Method::GET, "/", true).status(),
-            StatusCode::NOT_FOUND
-        );
-        assert_eq!(
-            respond(&Method::POST, "/ready", true).status(),
+            status(&Method::POST, "/ready", true),
             StatusCode::METHOD_NOT_ALLOWED
         );
+    }
+
+    #[test]
+    fn numbers_are_only_for_those_who_may_see_them() {
+        // No host is named.
+        assert_eq!(
+            status(&Method::GET, "/metrics", true),
+            StatusCode::MISDIRECTED_REQUEST
+        );
+        let headers = HeaderMap::from_iter([(HOST, HeaderValue::from_static("127.0.0.1"))]);
+        let response = respond(
+            &Method::GET,
+            "/metrics",
+            &headers,
+            &shown(Readiness::default()),
+        );
+        assert_eq!(response.status(), StatusCode::OK);
     }
 
     #[tokio::test]
@@ -175,7 +253,7 @@ mod tests {
         let admin = Admin::bind("127.0.0.1:0".parse().unwrap()).await.unwrap();
         let address = admin.address().unwrap();
         let readiness = Readiness::default();
-        let serving = tokio::spawn(admin.serve(readiness.clone()));
+        let serving = tokio::spawn(admin.serve(shown(readiness.clone())));
         let mut answers = Vec::new();
         for ready in [false, true] {
             readiness.set(ready);

@@ -22,7 +22,7 @@ use tokio::runtime::Handle;
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 
-use crate::admin::{Admin, Readiness};
+use crate::admin::{Access, Admin, Readiness, Shown};
 use crate::backend::{BuiltIn, DataCentres};
 use crate::config::{self, Config};
 use crate::endpoints::Endpoints;
@@ -85,11 +85,13 @@ impl Server {
             exchange,
         )
         .map_err(|error| anyhow!("{error}{}", next_step(error.kind())))?;
+        let access = Access::load(config.admin.token_file.as_deref())?;
         let admin = Admin::bind(config.listen.admin).await.map_err(|error| {
             let (address, help) = (config.listen.admin, next_step(error.kind()));
             anyhow!("can't listen on {address} (admin): {error}{help}")
         })?;
 
+        let measured = vec![gateway.measured(), Arc::new(sessions.clone())];
         let endpoints = endpoints(&gateway, &admin)?;
         backend.publish(advertised(&config, &endpoints));
         let welcome = Welcome::new(&key, &config, &endpoints).to_string();
@@ -105,7 +107,11 @@ impl Server {
                 let _ = stopped.await;
             })),
             deadlines: tokio::spawn(async move { sessions.run().await }),
-            admin: tokio::spawn(admin.serve(readiness.clone())),
+            admin: tokio::spawn(admin.serve(Shown {
+                readiness: readiness.clone(),
+                access,
+                measured,
+            })),
             readiness,
         })
     }

@@ -35,6 +35,8 @@ pub(crate) struct Config {
     pub(crate) api: Api,
     /// Where keys are kept.
     pub(crate) store: Store,
+    /// Who may ask the admin address.
+    pub(crate) admin: Admin,
     /// What is logged.
     pub(crate) log: Log,
 }
@@ -49,7 +51,7 @@ pub(crate) struct Listen {
     /// WebSocket at `/apiws`.
     #[serde(deserialize_with = "values::addresses")]
     pub(crate) websocket: Vec<SocketAddr>,
-    /// `GET /live` and `GET /ready`.
+    /// `GET /live`, `GET /ready` and `GET /metrics`.
     #[serde(deserialize_with = "values::address")]
     pub(crate) admin: SocketAddr,
     /// Addresses that `help.getConfig` names instead of the bound TCP ones.
@@ -128,6 +130,15 @@ pub(crate) enum StoreKind {
     Memory,
 }
 
+/// The admin address.
+#[derive(Clone, Debug, Default, Deserialize, PartialEq, Serialize)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct Admin {
+    /// The file of the token without which nobody is shown the numbers.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) token_file: Option<PathBuf>,
+}
+
 /// Logging.
 #[derive(Clone, Debug, Default, Deserialize, PartialEq, Serialize)]
 #[serde(default, deny_unknown_fields)]
@@ -168,6 +179,13 @@ impl Config {
                 self.served_dcs
             );
         }
+        if !self.listen.admin.ip().is_loopback() && self.admin.token_file.is_none() {
+            bail!(
+                "key `listen.admin`: others than this machine reach {}; set `admin.token_file` to a file with a \
+                 token, such as `openssl rand -hex 32` makes",
+                self.listen.admin
+            );
+        }
         if self.listen.tcp.is_empty() && self.listen.websocket.is_empty() {
             bail!("keys `listen.tcp` and `listen.websocket`: expected at least one address");
         }
@@ -186,6 +204,7 @@ impl Default for Config {
             transport: Transport::default(),
             api: Api::default(),
             store: Store::default(),
+            admin: Admin::default(),
             log: Log::default(),
         }
     }

@@ -1,0 +1,79 @@
+//! What `GET /metrics` says, beside what was done and what the document promises.
+
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+#[path = "support/mod.rs"]
+mod support;
+
+use std::collections::BTreeSet;
+use std::io::{Read as _, Write as _};
+use std::net::TcpStream;
+use std::path::Path;
+
+use heliogram_tl::Serialize;
+use heliogram_tl::api::help::GetNearestDc;
+
+use support::RawClient;
+use support::server::{Server, first_call};
+
+#[test]
+fn a_handshake_and_a_call_are_in_the_numbers() {
+    let directory = tempfile::tempdir().unwrap();
+    let server = Server::start(directory.path(), &[]);
+    let mut client = RawClient::connect(server.tcp(), &server.public_key(), Some(2)).unwrap();
+    let call = first_call(&GetNearestDc.to_bytes());
+    client.call(&call).unwrap().unwrap();
+
+    let page = page(directory.path());
+    for line in [
+        "heliogram_gateway_connections 1",
+        "heliogram_gateway_opened_connections_total 1",
+        "heliogram_gateway_handshakes_total 1",
+        "heliogram_gateway_stored_keys_total{outcome=\"stored\"} 1",
+        "heliogram_session_sessions 1",
+        "heliogram_session_calls_total 1",
+        "heliogram_session_answers_total{outcome=\"result\"} 1",
+        "heliogram_session_call_seconds_count 1",
+    ] {
+        assert!(page.lines().any(|it| it == line), "{line} is not in {page}");
+    }
+    assert!(page.ends_with("# EOF\n"));
+}
+
+#[test]
+fn every_number_is_in_the_document_and_no_other_is() {
+    let directory = tempfile::tempdir().unwrap();
+    let _server = Server::start(directory.path(), &[]);
+    let page = page(directory.path());
+    let said: BTreeSet<_> = page
+        .lines()
+        .filter_map(|line| line.strip_prefix("# TYPE ")?.split(' ').next())
+        .collect();
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/metrics.md");
+    let document = std::fs::read_to_string(path).unwrap();
+    let promised: BTreeSet<_> = document
+        .lines()
+        .filter_map(|line| line.strip_prefix("| `heliogram_")?.split('`').next())
+        .map(|name| name.split('{').next().unwrap())
+        .map(|name| name.strip_suffix("_total").unwrap_or(name))
+        .collect();
+    let said: BTreeSet<_> = said
+        .iter()
+        .map(|name| name.strip_prefix("heliogram_").unwrap())
+        .collect();
+    assert_eq!(said, promised);
+}
+
+fn page(data: &Path) -> String {
+    let endpoints = std::fs::read(data.join("endpoints.json")).unwrap();
+    let endpoints: serde_json::Value = serde_json::from_slice(&endpoints).unwrap();
+    let admin = endpoints.pointer("/admin").unwrap().as_str().unwrap();
+    let mut stream = TcpStream::connect(admin).unwrap();
+    let request = format!("GET /metrics HTTP/1.1\r\nHost: {admin}\r\nConnection: close\r\n\r\n");
+    stream.write_all(request.as_bytes()).unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).unwrap();
+    let (head, page) = answer.split_once("\r\n\r\n").unwrap();
+    assert!(head.starts_with("HTTP/1.1 200"), "{head}");
+    page.to_owned()
+}
