@@ -105,11 +105,15 @@ fn tests_named(line: &str) -> impl Iterator<Item = &str> {
         let is_name = code
             .chars()
             .all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_');
-        is_name && code.matches('_').count() >= TEST_NAME_UNDERSCORES_MIN
+        let is_metric = code.starts_with(METRIC_PREFIX);
+        is_name && !is_metric && code.matches('_').count() >= TEST_NAME_UNDERSCORES_MIN
     })
 }
 
 const TEST_NAME_UNDERSCORES_MIN: usize = 4;
+
+/// Names of numbers are long, too. What a server says is compared with its document by a test of its own.
+const METRIC_PREFIX: &str = "heliogram_";
 
 #[cfg(test)]
 mod tests {
@@ -129,6 +133,8 @@ mod tests {
             check(&[file("a.rs", code), file("b.md", bad)]),
             ["b.md:1: there is no test `a_key_is_sometimes_lost_again`"]
         );
+        let metric = "| `heliogram_keys_that_are_lost_total` |\n";
+        assert_eq!(check(&[file("b.md", metric)]), Vec::<String>::new());
     }
 
     #[test]
