@@ -5,7 +5,7 @@
 //! unmodified library plus what a user would write. [`Server`] starts, kills and restarts the binary, [`Program`] runs a
 //! program and walks it step by step. [`ForeignServer`] is a server that stands on somebody else's library.
 //!
-//! `cargo xtask test` sets [`PYTHON`] and [`FULL`]. Without them a test says that it was skipped.
+//! `cargo xtask test` sets [`PYTHON`], [`GRAMMERS`] and [`FULL`]. Without them a test says that it was skipped.
 
 mod foreign;
 mod program;
@@ -21,7 +21,10 @@ pub use server::Server;
 /// The environment variable that names a Python with the packages of `python/requirements.txt`.
 pub const PYTHON: &str = "HELIOGRAM_INTEROP_PYTHON";
 
-/// The environment variable that, set to `1`, makes a missing [`PYTHON`] a failure.
+/// The environment variable that names the directory with the programs of `grammers/`, built by xtask.
+pub const GRAMMERS: &str = "HELIOGRAM_GRAMMERS";
+
+/// The environment variable that, set to `1`, makes a missing [`PYTHON`] or [`GRAMMERS`] a failure.
 pub const FULL: &str = "HELIOGRAM_FULL";
 
 /// Returns the Python to run clients with, or says loudly that the test is skipped.
@@ -30,18 +33,32 @@ pub const FULL: &str = "HELIOGRAM_FULL";
 ///
 /// When there is none although the run is to be a full one.
 #[must_use]
-#[expect(clippy::panic, reason = "this is a test")]
 pub fn python(test: &str) -> Option<PathBuf> {
-    if let Some(python) = std::env::var_os(PYTHON) {
-        return Some(python.into());
+    tool(PYTHON, test)
+}
+
+/// Returns the directory with the programs that use grammers, or says loudly that the test is skipped.
+///
+/// # Panics
+///
+/// When there is none although the run is to be a full one.
+#[must_use]
+pub fn grammers(test: &str) -> Option<PathBuf> {
+    tool(GRAMMERS, test)
+}
+
+#[expect(clippy::panic, reason = "this is a test")]
+fn tool(variable: &str, test: &str) -> Option<PathBuf> {
+    if let Some(path) = std::env::var_os(variable) {
+        return Some(path.into());
     }
     if std::env::var_os(FULL).is_some_and(|full| full == "1") {
-        panic!("{test}: a full run needs {PYTHON}; `cargo xtask test` sets it");
+        panic!("{test}: a full run needs {variable}; `cargo xtask test` sets it");
     }
     // Not through `eprintln!`, whose output the test runner shows for failed tests only.
     let _ = writeln!(
         std::io::stderr(),
-        "SKIPPED {test}: no {PYTHON}; run `cargo xtask test`"
+        "SKIPPED {test}: no {variable}; run `cargo xtask test`"
     );
     None
 }

@@ -1,4 +1,4 @@
-//! Runs a client program and walks it step by step.
+//! Runs a program, of a client or of a server of others, and walks it step by step.
 
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::path::Path;
@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use crate::server::expect;
 
-/// A client program. It says `@ name` where it has reached a step, and waits there for a line if the step is a gate.
+/// A program that plays a part. It says `@ name` where it has reached a step, and waits there for a line if the step is a gate.
 /// Killed when dropped.
 #[derive(Debug)]
 pub struct Program {
@@ -23,7 +23,7 @@ pub struct Program {
 }
 
 impl Program {
-    /// Starts `program`, a file of `interop/python` or an absolute path.
+    /// Starts a Python program, a file of `interop/python` or an absolute path.
     ///
     /// # Panics
     ///
@@ -46,13 +46,24 @@ impl Program {
         if let Some(dir) = program.parent().filter(|dir| *dir != programs) {
             command.current_dir(dir);
         }
+        let name = program.file_name().unwrap_or_default();
+        Self::run(&name.to_string_lossy(), command)
+    }
+
+    /// Starts any other program; `name` is what it is called where it fails.
+    ///
+    /// # Panics
+    ///
+    /// When it can't be started.
+    #[must_use]
+    pub fn run(name: &str, mut command: Command) -> Self {
         let mut child = expect(
             command
                 .stdin(Stdio::piped())
                 .stdout(Stdio::piped())
                 .stderr(Stdio::piped())
                 .spawn(),
-            "start Python",
+            name,
         );
 
         let (sender, lines) = channel();
@@ -70,14 +81,9 @@ impl Program {
                 text
             })
         });
-        let name = program
-            .file_name()
-            .unwrap_or_default()
-            .to_string_lossy()
-            .into_owned();
         let stdin = child.stdin.take();
         Self {
-            name,
+            name: name.to_owned(),
             child,
             stdin,
             lines,
@@ -87,7 +93,7 @@ impl Program {
         }
     }
 
-    /// Waits until the client says that it has reached `step`.
+    /// Waits until the program says that it has reached `step`.
     ///
     /// # Panics
     ///
@@ -101,7 +107,7 @@ impl Program {
         self.fail(&format!("ended before '{step}'"));
     }
 
-    /// Lets the client go on from the gate that it waits at.
+    /// Lets the program go on from the gate that it waits at.
     ///
     /// # Panics
     ///
@@ -116,14 +122,14 @@ impl Program {
         }
     }
 
-    /// Waits for the client's end and returns all that it wrote to its standard output.
+    /// Waits for the program's end and returns all that it wrote to its standard output.
     ///
     /// # Panics
     ///
     /// When it says that something was wrong, or takes too long; the message holds its output.
     pub fn finish(mut self) -> String {
         while self.next_line().is_some() {}
-        let status = expect(self.child.wait(), "wait for Python");
+        let status = expect(self.child.wait(), "wait for the program");
         if !status.success() {
             self.fail(&format!("ended with {status}"));
         }

@@ -130,6 +130,12 @@ impl Server {
         self.child = child;
     }
 
+    /// Returns the address at which it takes TCP connections.
+    #[must_use]
+    pub fn tcp(&self) -> &str {
+        self.endpoints.tcp.first().map_or("", String::as_str)
+    }
+
     /// Returns the data directory, with `endpoints.json` and `server_public.pem`.
     ///
     /// # Panics

@@ -126,7 +126,11 @@ impl std::fmt::Display for Report {
 }
 
 /// Not compiled here: they are for optional commands, and what they compare with takes minutes to build.
-const OTHER_WORKSPACES: [&str; 2] = ["bench/Cargo.toml", "fuzz/Cargo.toml"];
+const OTHER_WORKSPACES: [&str; 3] = [
+    "bench/Cargo.toml",
+    "fuzz/Cargo.toml",
+    "interop/grammers/Cargo.toml",
+];
 
 #[cfg(test)]
 mod tests {

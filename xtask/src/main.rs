@@ -8,6 +8,7 @@ mod ci;
 mod constant_time;
 mod fuzz;
 mod r#gen;
+mod grammers;
 mod metadata;
 mod process;
 mod processors;
@@ -51,6 +52,7 @@ fn dispatch(words: &[&str]) -> Result<()> {
         ["fuzz", "alarm"] => fuzz::alarm(),
         ["fuzz", target, seconds] => fuzz::run(target, seconds, false),
         ["fuzz", target, seconds, "--grow"] => fuzz::run(target, seconds, true),
+        ["grammers"] => grammers::build().map(|programs| println!("{}", programs.display())),
         ["processors"] => processors::run(),
         ["ci"] => ci::run(),
         _ => bail!(
@@ -101,6 +103,9 @@ usage: cargo xtask <command>
   fuzz <target> <seconds> [--grow]
                 Feeds a target of fuzz/ with what libFuzzer thinks of; --grow adds what covers
                 more to fuzz/corpora. `fuzz alarm` shows that a failure is noticed.
+
+  grammers      Builds the clients of interop/grammers, with a grammers-mtproto that takes one more
+                server's key from the environment, and prints the directory they are in.
 
   processors    Runs the tests of cryptography as on processors with fewer instructions, under
                 qemu and valgrind, as far as they are installed. Takes its time.
