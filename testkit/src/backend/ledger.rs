@@ -14,6 +14,7 @@ pub struct Ledger {
 #[derive(Debug, Default)]
 struct Account {
     arrived: BTreeMap<u32, usize>,
+    given_up: BTreeMap<u32, usize>,
     run: BTreeMap<i64, usize>,
 }
 
@@ -50,6 +51,20 @@ impl Ledger {
         let _ = account.wait_for(|it| it.arrived_of(method) >= calls).await;
     }
 
+    /// Waits until so many calls of a method were given up, by their clients or with their sessions, while they waited
+    /// for an answer.
+    pub async fn wait_for_given_up<M: Identifiable>(&self, calls: usize) {
+        self.wait_for_given_up_of(M::CONSTRUCTOR_ID, calls).await;
+    }
+
+    /// As [`Ledger::wait_for_given_up`], by the method's constructor id.
+    pub async fn wait_for_given_up_of(&self, method: u32, calls: usize) {
+        let mut account = self.account.subscribe();
+        let is_so = |it: &Account| it.given_up.get(&method).is_some_and(|it| *it >= calls);
+        // As above.
+        let _ = account.wait_for(is_so).await;
+    }
+
     /// Returns how often each token was run.
     #[must_use]
     pub fn runs(&self) -> BTreeMap<i64, usize> {
@@ -65,6 +80,11 @@ impl Ledger {
     pub(super) fn arrived(&self, method: u32) {
         self.account
             .send_modify(|it| *it.arrived.entry(method).or_default() += 1);
+    }
+
+    pub(super) fn gave_up(&self, method: u32) {
+        self.account
+            .send_modify(|it| *it.given_up.entry(method).or_default() += 1);
     }
 
     /// Counts a token; returns how often it was run before.

@@ -186,7 +186,7 @@ impl ports::Backend for Backend {
             return Answer::Now(Reply::Error(refuse(400, "INPUT_FETCH_FAIL")));
         };
         self.ledger.arrived(method);
-        match self.script.next(method) {
+        let answer = match self.script.next(method) {
             script::Verdict::Run => self.run(method, &call),
             script::Verdict::Refuse(error) => Answer::Now(Reply::Error(error)),
             script::Verdict::Hang => Answer::Later(Box::pin(std::future::pending())),
@@ -201,7 +201,19 @@ impl ports::Backend for Backend {
                     }
                 }))
             }
-        }
+        };
+        let Answer::Later(answer) = answer else {
+            return answer;
+        };
+        let unanswered = Unanswered {
+            backend: self.cloud.backend(self.dc),
+            method,
+        };
+        Answer::Later(Box::pin(async move {
+            let reply = answer.await;
+            unanswered.answered();
+            reply
+        }))
     }
 
     fn start(&self, pushes: Arc<dyn Pushes>) {
@@ -219,6 +231,26 @@ impl fmt::Debug for Backend {
         f.debug_struct("Backend")
             .field("dc", &self.dc)
             .finish_non_exhaustive()
+    }
+}
+
+/// A call that waits for its answer: whoever drops it has given it up.
+struct Unanswered {
+    backend: Option<Arc<Backend>>,
+    method: u32,
+}
+
+impl Unanswered {
+    fn answered(mut self) {
+        self.backend = None;
+    }
+}
+
+impl Drop for Unanswered {
+    fn drop(&mut self) {
+        if let Some(backend) = self.backend.take() {
+            backend.ledger.gave_up(self.method);
+        }
     }
 }
 
