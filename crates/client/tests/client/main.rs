@@ -9,5 +9,7 @@ mod key_file;
 mod keys;
 mod mtproxy;
 mod proxy;
+mod reach;
+mod remedies;
 mod server;
 mod setup;
