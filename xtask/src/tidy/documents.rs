@@ -36,6 +36,9 @@ pub(super) fn check(files: &[File<'_>]) -> Vec<String> {
                 findings.push(format!("{}: there is no test `{name}`", at()));
             }
         }
+        for number in rows_held_by_nothing(file.text().unwrap_or_default()) {
+            findings.push(format!("{}: held by no test", file.at(number)));
+        }
     }
     findings
 }
@@ -110,6 +113,25 @@ fn tests_named(line: &str) -> impl Iterator<Item = &str> {
     })
 }
 
+/// Finds rows of tables whose last column says what holds them, and in which nothing is said there. Returns line numbers.
+fn rows_held_by_nothing(text: &str) -> Vec<usize> {
+    let mut is_held = false;
+    let mut found = Vec::new();
+    for (number, line) in text.lines().enumerate() {
+        let Some(cells) = line.strip_prefix('|').and_then(|it| it.strip_suffix('|')) else {
+            is_held = false;
+            continue;
+        };
+        let last = cells.rsplit('|').next().unwrap_or_default().trim();
+        if last == "held by" {
+            is_held = true;
+        } else if is_held && last.is_empty() {
+            found.push(number + 1);
+        }
+    }
+    found
+}
+
 const TEST_NAME_UNDERSCORES_MIN: usize = 4;
 
 /// Names of numbers are long, too. What a server says is compared with its document by a test of its own.
@@ -135,6 +157,15 @@ mod tests {
         );
         let metric = "| `heliogram_keys_that_are_lost_total` |\n";
         assert_eq!(check(&[file("b.md", metric)]), Vec::<String>::new());
+    }
+
+    #[test]
+    fn a_row_that_is_to_be_held_by_tests_names_some() {
+        let head = "| promise | held by |\n| --- | --- |\n";
+        let good = format!("{head}| x | `ring` and its own tests |\n\n| y | |\n");
+        let bad = format!("{head}| x | |\n");
+        assert_eq!(check(&[file("b.md", &good)]), Vec::<String>::new());
+        assert_eq!(check(&[file("b.md", &bad)]), ["b.md:3: held by no test"]);
     }
 
     #[test]
