@@ -9,12 +9,15 @@ use clap::{Args, Parser, Subcommand};
 
 use crate::bench::{self, Benchmark};
 use crate::commands;
+use crate::commands::call::CallOptions;
+use crate::commands::watch::WatchOptions;
 use crate::config::{Config, DcId, parse_address};
+use crate::remote::EXIT_CODES;
 
 /// Reads the command line, runs the command, and prints what went wrong with all its causes.
 pub(crate) fn run() -> ExitCode {
     match dispatch(Cli::parse()) {
-        Ok(()) => ExitCode::SUCCESS,
+        Ok(code) => code,
         Err(error) => {
             eprintln!("error: {error:#}");
             ExitCode::FAILURE
@@ -22,8 +25,10 @@ pub(crate) fn run() -> ExitCode {
     }
 }
 
-fn dispatch(cli: Cli) -> anyhow::Result<()> {
+fn dispatch(cli: Cli) -> anyhow::Result<ExitCode> {
     match cli.command {
+        Command::Call(options) => return Ok(commands::call::run(&options)),
+        Command::Watch(options) => return Ok(commands::watch::run(&options)),
         Command::Serve(options) => commands::serve::run(options.effective()?),
         Command::Keygen { data } => commands::keygen::run(&data),
         Command::Fingerprint { file } => commands::fingerprint::run(&file),
@@ -31,7 +36,8 @@ fn dispatch(cli: Cli) -> anyhow::Result<()> {
             command: ConfigCommand::Show(options),
         } => commands::config_show::run(&options.effective()?),
         Command::Bench { benchmarks } => bench::run(&benchmarks),
-    }
+    }?;
+    Ok(ExitCode::SUCCESS)
 }
 
 #[derive(Debug, Parser)]
@@ -66,6 +72,22 @@ enum Command {
         /// A PEM file: PKCS#1, or PKCS#8 for a private key.
         file: PathBuf,
     },
+    /// Calls one method of a server and prints its answer as JSON: curl for MTProto.
+    ///
+    /// Any method of layer 222, or of a schema file. --describe tells what it takes; arguments are, as their types say:
+    ///
+    /// id=5, message=hello, silent=true, peer=inputPeerSelf, peer=inputPeerUser peer.user_id=7 peer.access_hash=1,
+    /// id.0=inputUserSelf, 'id=[{"_":"inputUserSelf"}]', bytes=hex:c0ffee, bytes@=FILE, query=help.getConfig
+    ///
+    /// Without options it calls what `heliogram serve` in this directory serves.
+    #[command(after_help = EXIT_CODES)]
+    Call(CallOptions),
+    /// Prints what a server sends unasked, one line of JSON each, until Ctrl-C.
+    ///
+    /// Updates go to standard output, everything else to standard error. Reconnects by itself; whether updates were lost
+    /// in between is said, but they are not asked for.
+    #[command(after_help = EXIT_CODES)]
+    Watch(WatchOptions),
     /// Looks at the configuration.
     Config {
         #[command(subcommand)]

@@ -27,6 +27,18 @@ pub(crate) fn start(configured: &LogFilter) -> anyhow::Result<()> {
     Ok(())
 }
 
+/// Starts logging for a tool that says itself what went wrong: nothing, unless `HELIOGRAM_LOG` asks for it.
+///
+/// # Errors
+///
+/// If the environment's filter is not one.
+pub(crate) fn start_quietly() -> anyhow::Result<()> {
+    if std::env::var_os(VARIABLE).is_some() {
+        start(&LogFilter::default())?;
+    }
+    Ok(())
+}
+
 /// Reads a filter.
 ///
 /// # Errors

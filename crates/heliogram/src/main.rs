@@ -11,7 +11,9 @@ mod compose;
 mod config;
 mod endpoints;
 mod files;
+mod json;
 mod logging;
+mod remote;
 mod server_key;
 mod welcome;
 

@@ -129,6 +129,7 @@ const EDGES: &[(&str, &[&str])] = &[
     (
         "heliogram",
         &[
+            "heliogram-client",
             "heliogram-crypto",
             "heliogram-gateway",
             "heliogram-ports",
