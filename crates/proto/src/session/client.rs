@@ -139,15 +139,22 @@ impl Session<Client> {
 
     /// Appends everything that waits, as messages to seal in this order.
     pub fn drain(&mut self, cx: &mut Cx<'_, Outgoing>) {
+        self.drain_within(usize::MAX, cx);
+    }
+
+    /// Appends what waits, until the messages have `bytes_max` bytes or more: the last may be beyond.
+    pub fn drain_within(&mut self, bytes_max: usize, cx: &mut Cx<'_, Outgoing>) {
         let now = self.state.clock.now(cx.now);
         if self.wants(LINK, true, now.mono) {
             self.ask_for_salts_ahead(now.mono);
         }
         let salt = self.state.salts.current(now.unix.seconds());
         let (before, out) = (cx.out.len(), &mut *cx.out);
+        let mut bytes = 0;
         self.drain_to(LINK, true, salt, now, &mut |outgoing| {
+            bytes += outgoing.body.len();
             out.push(outgoing);
-            true
+            bytes < bytes_max
         });
         for outgoing in cx.out.iter().skip(before) {
             self.note_sent(outgoing.header.msg_id);

@@ -2,7 +2,7 @@
 //! their own.
 
 use bytes::Bytes;
-use heliogram_tl::mtproto as tl;
+use heliogram_tl::{api, mtproto as tl};
 
 use crate::cx::Mono;
 use crate::ids::{MsgId, Salt};
@@ -33,6 +33,8 @@ pub(crate) enum Content {
         due: Option<Mono>,
         /// Its body names the message that carries it: it fits no other.
         is_pinned: bool,
+        /// It goes within `invokeAfterMsg`: seldom, so that it takes no room in every message.
+        after: Option<Box<After>>,
     },
     /// `new_session_created`.
     NewSession {
@@ -52,6 +54,15 @@ pub(crate) enum Content {
     Update { body: Bytes },
 }
 
+/// What a call is to wait for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct After {
+    /// The earlier call.
+    pub(crate) call: u64,
+    /// The message that carries it, as far as it is known when this one is written.
+    pub(crate) msg_id: MsgId,
+}
+
 impl Content {
     /// Makes a call that may take as long as it wants, in whichever message.
     pub(crate) const fn plain_call(call: u64, body: Bytes) -> Self {
@@ -60,6 +71,16 @@ impl Content {
             body,
             due: None,
             is_pinned: false,
+            after: None,
+        }
+    }
+
+    /// Returns what the call that it makes is to wait for.
+    pub(crate) const fn after(&mut self) -> Option<&mut Option<Box<After>>> {
+        if let Self::Call { after, .. } = self {
+            Some(after)
+        } else {
+            None
         }
     }
 
@@ -79,6 +100,11 @@ impl Content {
     pub(crate) const fn len(&self) -> usize {
         match self {
             Self::Acks(ids) | Self::Wanted(ids) => VECTOR_AT + 8 + 8 * ids.len(),
+            Self::Call {
+                body,
+                after: Some(_),
+                ..
+            } => AFTER_BYTES + body.len(),
             Self::Ask { body, .. }
             | Self::Call { body, .. }
             | Self::Object { body, .. }
@@ -199,10 +225,14 @@ impl Content {
                 // The status: none is defined.
                 out.extend_from_slice(&0_i32.to_le_bytes());
             }
-            Self::Ask { body, .. }
-            | Self::Call { body, .. }
-            | Self::Object { body, .. }
-            | Self::Update { body } => {
+            Self::Call { body, after, .. } => {
+                if let Some(after) = after {
+                    out.extend_from_slice(&api::InvokeAfterMsg::ID.to_le_bytes());
+                    out.extend_from_slice(&after.msg_id.0.to_le_bytes());
+                }
+                out.extend_from_slice(body);
+            }
+            Self::Ask { body, .. } | Self::Object { body, .. } | Self::Update { body } => {
                 out.extend_from_slice(body);
             }
             Self::NewSession {
@@ -238,6 +268,9 @@ fn write_ids(kind: u32, ids: &[MsgId], out: &mut Vec<u8>) {
         out.extend_from_slice(&id.0.to_le_bytes());
     }
 }
+
+/// Bytes of `invokeAfterMsg` before the method that it holds.
+const AFTER_BYTES: usize = 12;
 
 const VECTOR: u32 = 0x1cb5_c415;
 const VECTOR_AT: usize = 4;

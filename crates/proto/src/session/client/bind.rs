@@ -61,6 +61,7 @@ impl Session<Client> {
                 body: Bytes::from(binding::seal(binding.perm_key, &subject, rng)),
                 due: None,
                 is_pinned: true,
+                after: None,
             }
         };
         let numbered = self.outbox.send_numbered(now, make);

@@ -4,10 +4,11 @@ use bytes::Bytes;
 use heliogram_tl::mtproto as tl;
 
 use crate::cx::Mono;
+use crate::ids::MsgId;
 use crate::limits::CALLS_RUNNING_MAX;
 use crate::session::Session;
 use crate::session::client::{Ask, Cancelled, Event, TooManyCalls};
-use crate::session::content::Content;
+use crate::session::content::{After, Content};
 use crate::side::Client;
 
 impl Session<Client> {
@@ -29,12 +30,41 @@ impl Session<Client> {
     ///
     /// [`TooManyCalls`] when [`CALLS_RUNNING_MAX`] calls wait for their answers.
     pub fn call_until(&mut self, body: Bytes, due: Mono) -> Result<u64, TooManyCalls> {
+        self.call_with(body, due, None)
+    }
+
+    /// Queues a call as [`Session::call_until`] does, which the server is to run after another (`invokeAfterMsg`). One that
+    /// is over by the time this one goes out is not waited for.
+    ///
+    /// # Errors
+    ///
+    /// [`TooManyCalls`] when [`CALLS_RUNNING_MAX`] calls wait for their answers.
+    pub fn call_after(
+        &mut self,
+        body: Bytes,
+        due: Mono,
+        earlier: u64,
+    ) -> Result<u64, TooManyCalls> {
+        let after = After {
+            call: earlier,
+            msg_id: MsgId(0),
+        };
+        self.call_with(body, due, Some(Box::new(after)))
+    }
+
+    fn call_with(
+        &mut self,
+        body: Bytes,
+        due: Mono,
+        after: Option<Box<After>>,
+    ) -> Result<u64, TooManyCalls> {
         let call = self.next_call()?;
         let content = Content::Call {
             call,
             body,
             due: Some(due),
             is_pinned: false,
+            after,
         };
         self.outbox.push(None, content);
         let earliest = self.state.earliest_due.map_or(due, |at| at.min(due));

@@ -156,6 +156,20 @@ impl Outbox {
         })
     }
 
+    /// Has a call that is to wait for another name the message that carries that one: it waits for nothing, if the other is
+    /// over.
+    pub(super) fn name_earlier(&self, content: &mut Content) {
+        let Some(after) = content.after() else {
+            return;
+        };
+        if let Some(earlier) = after {
+            match self.sent_call(earlier.call) {
+                Some(msg_id) => earlier.msg_id = msg_id,
+                None => *after = None,
+            }
+        }
+    }
+
     /// Takes out a call that was never sent.
     pub(crate) fn take_unsent_call(&mut self, call: u64) -> Option<Content> {
         let numbered = self.unacked().find(|it| it.content.call() == Some(call));

@@ -190,11 +190,12 @@ impl Outbox {
     /// Gives a message its numbers, writes it and keeps it if it asks for an acknowledgement.
     fn write_new<S: Side>(
         &mut self,
-        content: Content,
+        mut content: Content,
         link: LinkId,
         now: Now,
         out: &mut Vec<u8>,
     ) -> (MsgId, SeqNo) {
+        self.name_earlier(&mut content);
         let msg_id = self.ids.next(now.unix, content.low_bits::<S>());
         let seqno = self.seqno(content.is_content_related());
         write_message(msg_id, seqno, &content, out);

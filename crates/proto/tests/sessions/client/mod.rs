@@ -7,5 +7,6 @@ mod calls;
 mod clock;
 mod left;
 mod messages;
+mod order;
 mod reconnect;
 mod refusals;
