@@ -169,6 +169,16 @@ pub(super) enum State {
 }
 
 impl Work {
+    /// Returns what stands for the outcome of work that nobody finishes, for one whose worker panics: the exchange begins
+    /// anew.
+    #[must_use]
+    pub const fn lost(&self) -> Worked {
+        Worked {
+            number: self.number,
+            result: Err(Error::Failed),
+        }
+    }
+
     /// Does it. Needs no lock, and the generator only for itself.
     #[must_use]
     pub fn run(self, rng: &mut dyn CryptoRng) -> Worked {

@@ -196,6 +196,12 @@ pub struct Engine {
     refusals_of_key: u8,
     /// Temporary keys in a row that the server did not bind.
     failed_bindings: u8,
+    /// Times in a row that the server did not serve the data centre.
+    refusals_of_dc: u8,
+    /// A message of the server's was authentic.
+    has_met: bool,
+    /// Bytes that the connection takes at once.
+    room: usize,
 }
 
 impl Engine {
@@ -217,6 +223,9 @@ impl Engine {
             works: 0,
             refusals_of_key: 0,
             failed_bindings: 0,
+            refusals_of_dc: 0,
+            has_met: false,
+            room: usize::MAX,
         }
     }
 
@@ -229,7 +238,7 @@ impl Engine {
 
     /// Says what is left to say, then hangs up for good: acknowledgements that wait go out.
     pub fn stop(&mut self, cx: &mut Cx<'_, Effect>) {
-        self.send_waiting(cx);
+        self.send_waiting(usize::MAX, cx);
         self.come_down(cx);
         self.exchange = None;
     }
@@ -244,9 +253,37 @@ impl Engine {
         self.session.call_until(body, due)
     }
 
+    /// Queues a call as [`Engine::call`] does, which the server is to run after another (`invokeAfterMsg`). One that is over
+    /// by the time this one goes out is not waited for.
+    ///
+    /// # Errors
+    ///
+    /// [`TooManyCalls`] when as many wait as may.
+    pub fn call_after(
+        &mut self,
+        body: Bytes,
+        due: Mono,
+        earlier: u64,
+    ) -> Result<u64, TooManyCalls> {
+        self.session.call_after(body, due, earlier)
+    }
+
     /// Gives up a call: no event tells of it any more. The server is told at [`Engine::flush`].
     pub fn cancel(&mut self, call: u64) {
         self.session.cancel(call);
+    }
+
+    /// Says how many bytes the connection takes without their having to wait for the peer: calls that are more stay queued,
+    /// where they can be given up, until there is room and [`Engine::flush`] is called. Unlimited unless told. What is sent
+    /// counts by itself; one message may be beyond.
+    pub const fn set_room(&mut self, bytes: usize) {
+        self.room = bytes;
+    }
+
+    /// Tells whether something stays queued for lack of room.
+    #[must_use]
+    pub fn is_held_back(&self, now: Mono) -> bool {
+        self.room == 0 && self.is_ready() && self.session.has_output(now)
     }
 
     /// Sends what is queued, if there is a connection and a key.
@@ -263,10 +300,10 @@ impl Engine {
     /// Returns when [`Engine::handle_deadline`] wants to be called.
     #[must_use]
     pub fn next_deadline(&self) -> Option<Mono> {
-        let session = if self.is_ready() {
+        let session = if self.is_ready() && self.room > 0 {
             self.session.next_deadline()
         } else {
-            // Everything else waits for a connection.
+            // Everything else waits for a connection, or for room on it.
             self.session.next_timeout()
         };
         let all = [

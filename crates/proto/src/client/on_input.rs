@@ -114,6 +114,8 @@ impl Engine {
         );
         self.attempts.succeed();
         self.refusals_of_key = 0;
+        self.refusals_of_dc = 0;
+        self.has_met = true;
         self.on_events(events, cx);
         if outcome.is_err() {
             self.hang_up(cx);
@@ -265,22 +267,23 @@ impl Engine {
             return;
         }
         self.go_on_with_keys(cx);
-        if self.is_ready() && self.session.has_output(cx.now.mono) {
-            self.send_waiting(cx);
+        if self.is_ready() && self.room > 0 && self.session.has_output(cx.now.mono) {
+            self.send_waiting(self.room, cx);
         }
     }
 
-    /// Seals and sends what the session has, if there is a key and a connection.
-    pub(super) fn send_waiting(&mut self, cx: &mut Cx<'_, Effect>) {
+    /// Seals and sends what the session has and `room` holds, if there is a key and a connection.
+    pub(super) fn send_waiting(&mut self, room: usize, cx: &mut Cx<'_, Effect>) {
         let (Line::Up(up), Some(key)) = (&mut self.line, self.keys.sealing()) else {
             return;
         };
         let mut messages = Vec::new();
-        self.session.drain(&mut Cx {
+        let mut draining = Cx {
             now: cx.now,
             rng: cx.rng,
             out: &mut messages,
-        });
+        };
+        self.session.drain_within(room, &mut draining);
         let to_seal: Vec<_> = messages
             .iter()
             .map(|it| envelope::ToSeal {
@@ -305,6 +308,7 @@ impl Engine {
             start = end;
         }
         if !out.is_empty() {
+            self.room = self.room.saturating_sub(out.len());
             cx.out.push(Effect::Send(out));
         }
     }

@@ -281,7 +281,13 @@ impl Engine {
                     self.lose_key(cx);
                 }
             }
-            WRONG_DC => return self.fail(Failure::WrongDataCentre, cx),
+            WRONG_DC if !self.has_met => {
+                self.refusals_of_dc += 1;
+                if self.refusals_of_dc >= DC_REFUSALS_MAX {
+                    self.refusals_of_dc = 0;
+                    return self.fail(Failure::WrongDataCentre, cx);
+                }
+            }
             _ => {}
         }
         self.hang_up(cx);
@@ -320,6 +326,9 @@ const WRONG_DC: i32 = -444;
 
 /// Times in a row that a server may say, without proof, that it does not know the permanent key.
 const KEY_REFUSALS_MAX: u8 = 3;
+
+/// Times in a row that a server that was never authentic may say, without proof, that it does not serve the data centre.
+const DC_REFUSALS_MAX: u8 = 3;
 
 /// Temporary keys in a row that a server may refuse to bind before the permanent key is given up.
 const BINDINGS_MAX: u8 = 3;

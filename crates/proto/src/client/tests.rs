@@ -1,6 +1,7 @@
 //! The engine against a scripted server, on virtual time: keys that end, bindings that fail, servers that say nothing.
 
 mod disguise;
+mod weak_points;
 
 use core::time::Duration;
 use std::sync::Arc;
@@ -196,6 +197,8 @@ struct World {
     /// Whether the client holds a connection open, and has sent its first bytes.
     is_open: bool,
     has_greeted: bool,
+    /// Whoever runs its work panics.
+    loses_work: bool,
 }
 
 impl World {
@@ -221,6 +224,7 @@ impl World {
             dials: 0,
             is_open: false,
             has_greeted: false,
+            loses_work: false,
         }
     }
 
@@ -278,7 +282,12 @@ impl World {
                 Effect::Send(bytes) => self.deliver(&bytes),
                 Effect::HangUp => self.is_open = false,
                 Effect::Work(work) => {
-                    let worked = work.run(&mut random(11));
+                    let lost = work.lost();
+                    let worked = if self.loses_work {
+                        lost
+                    } else {
+                        work.run(&mut random(11))
+                    };
                     self.hear(Input::Worked(worked));
                 }
                 Effect::Keep(_) => {}
