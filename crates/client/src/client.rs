@@ -18,7 +18,7 @@ use tokio::time::Instant;
 
 use crate::ConnectError;
 use crate::builder::Builder;
-use crate::error::InvokeError;
+use crate::error::{InvokeError, Lost};
 use crate::introduction::Introduction;
 use crate::line::{Line, Listener, Plan};
 use crate::method::Method;
@@ -38,7 +38,15 @@ struct Inner {
     setup: Setup,
     introduction: Arc<Introduction>,
     shared: Arc<Shared>,
-    lines: Mutex<BTreeMap<i32, Line>>,
+    lines: Mutex<Lines>,
+}
+
+/// The lines to data centres.
+#[derive(Default)]
+struct Lines {
+    by_dc: BTreeMap<i32, Line>,
+    /// The client was shut down: none is begun any more.
+    is_closed: bool,
 }
 
 /// What lines and the client share. Lines hold it, so it holds no line.
@@ -184,19 +192,32 @@ impl Client {
     /// Calls that come later, or are not answered within [`SHUTDOWN_MAX`], end with
     /// [`InvokeError::ConnectionLost`].
     pub async fn shutdown(&self) {
-        let lines: Vec<_> = self.inner.lines.lock().values().cloned().collect();
+        let lines: Vec<_> = {
+            let mut lines = self.inner.lines.lock();
+            lines.is_closed = true;
+            lines.by_dc.values().cloned().collect()
+        };
         let by = Instant::now() + SHUTDOWN_MAX;
         for line in lines {
             line.stop(by).await;
         }
     }
 
-    /// Returns the line to a data centre, begun if it is not there.
-    fn line(&self, dc: i32) -> Result<Line, InvokeError> {
+    /// Returns how long a call may wait for its answer.
+    pub(crate) fn call_time_max(&self) -> Duration {
+        self.inner.setup.call_time_max
+    }
+
+    /// Returns the line to a data centre, begun if it is not there, or if the one that was there has given up.
+    pub(crate) fn line(&self, dc: i32) -> Result<Line, InvokeError> {
         let inner = &self.inner;
         let mut lines = inner.lines.lock();
-        if let Some(line) = lines.get(&dc) {
+        let known = lines.by_dc.get(&dc);
+        if let Some(line) = known.filter(|it| lines.is_closed || !it.has_failed()) {
             return Ok(line.clone());
+        }
+        if lines.is_closed {
+            return Err(InvokeError::ConnectionLost(Lost::ShutDown));
         }
         let route = inner
             .setup
@@ -211,7 +232,7 @@ impl Client {
             listener: Arc::<Shared>::clone(&inner.shared),
         };
         let line = Line::start(plan);
-        lines.insert(dc, line.clone());
+        lines.by_dc.insert(dc, line.clone());
         Ok(line)
     }
 }
@@ -220,7 +241,7 @@ impl Client {
 pub const SHUTDOWN_MAX: Duration = Duration::from_secs(5);
 
 /// No call waits longer, whatever it is allowed: timers end somewhere.
-const CALL_TIME_MAX: Duration = Duration::from_hours(24 * 365);
+pub(crate) const CALL_TIME_MAX: Duration = Duration::from_hours(24 * 365);
 
 impl fmt::Debug for Client {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -1,8 +1,8 @@
 //! Why a call has no result.
 
 use heliogram_proto::client::Failure;
-use heliogram_proto::port;
-use heliogram_proto::remedy::Remedy;
+
+use crate::RpcError;
 
 /// Why a call has no result.
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]
@@ -62,57 +62,4 @@ pub enum ConnectError {
     /// No connection or no key.
     #[error("{0}")]
     Failed(#[from] Lost),
-}
-
-/// An `rpc_error`, with the number at the end of its name taken apart.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{code} {name}{}", parameter.map(|it| format!("_{it}")).unwrap_or_default())]
-#[non_exhaustive]
-pub struct RpcError {
-    /// Class of the error, as in HTTP.
-    pub code: i32,
-    /// The name without its number: `FLOOD_WAIT`.
-    pub name: String,
-    /// The number: 42 in `FLOOD_WAIT_42`.
-    pub parameter: Option<u64>,
-    remedy: Remedy,
-}
-
-impl RpcError {
-    /// Returns what helps against it. A client does it by itself, within limits, before its user hears of the error.
-    #[must_use]
-    pub const fn remedy(&self) -> Remedy {
-        self.remedy
-    }
-}
-
-impl From<port::RpcError> for RpcError {
-    fn from(error: port::RpcError) -> Self {
-        let (name, parameter) = error.name();
-        Self {
-            code: error.code,
-            name: name.to_owned(),
-            parameter,
-            remedy: error.remedy(),
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use std::time::Duration;
-
-    use super::*;
-
-    #[test]
-    fn a_number_at_the_end_is_the_parameter() {
-        let error = RpcError::from(port::RpcError {
-            code: 420,
-            message: "FLOOD_WAIT_42".to_owned(),
-        });
-        assert_eq!(error.name, "FLOOD_WAIT");
-        assert_eq!(error.parameter, Some(42));
-        assert_eq!(error.remedy(), Remedy::Wait(Duration::from_secs(42)));
-        assert_eq!(error.to_string(), "420 FLOOD_WAIT_42");
-    }
 }

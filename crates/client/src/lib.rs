@@ -11,6 +11,7 @@
 //!
 //! Never talks to anybody but the servers that its [`Builder`] was given.
 
+mod begun;
 mod builder;
 mod client;
 mod dial;
@@ -23,14 +24,16 @@ mod mtproxy;
 mod notices;
 mod reach;
 mod retry;
+mod rpc_error;
 mod setup;
 pub mod storage;
 mod telegram;
 mod with_reconnect;
 
+pub use begun::Begun;
 pub use builder::Builder;
 pub use client::{Client, SHUTDOWN_MAX};
-pub use error::{ConnectError, InvokeError, Lost, RpcError};
+pub use error::{ConnectError, InvokeError, Lost};
 pub use exchange::Exchanged;
 pub use heliogram_crypto::rsa::PublicKey;
 pub use heliogram_proto::dc::DcTable;
@@ -44,4 +47,5 @@ pub use method::{Method, Raw};
 pub use mtproxy::{BadProxy, MtProxy, ProxySecret};
 pub use notices::{Notice, Notices};
 pub use reach::{DataCentre, IpVersions, Proxy, Transport};
+pub use rpc_error::{RpcError, RpcErrorKind};
 pub use with_reconnect::{with_reconnect, with_reconnect_if};

@@ -3,6 +3,7 @@
 //! Source: <https://core.telegram.org/api/errors>.
 
 use core::time::Duration;
+use std::borrow::Cow;
 
 use crate::dc::Migration;
 use crate::limits::WAIT_S_MAX;
@@ -30,25 +31,34 @@ pub enum Remedy {
 }
 
 impl RpcError {
-    /// Returns the name without the number at its end, and that number: `FLOOD_WAIT_42` is `FLOOD_WAIT` and 42.
+    /// Returns the name without its number, and that number: `FLOOD_WAIT_42` is `FLOOD_WAIT` and 42,
+    /// `FILE_PART_3_MISSING` is `FILE_PART_MISSING` and 3. Of several numbers the first counts.
     #[must_use]
-    pub fn name(&self) -> (&str, Option<u64>) {
+    pub fn name(&self) -> (Cow<'_, str>, Option<u64>) {
         let message = self.message.as_str();
-        message
-            .rsplit_once('_')
-            .and_then(|(name, number)| Some((name, Some(decimal(number)?))))
-            .unwrap_or((message, None))
+        let is_name = |it: char| it.is_ascii_uppercase() || it.is_ascii_digit() || it == '_';
+        let mut parts = message.split('_');
+        let number = parts.clone().skip(1).find_map(decimal);
+        if number.is_none() || !message.chars().all(is_name) {
+            return (Cow::Borrowed(message), None);
+        }
+        let mut name = parts.next().unwrap_or_default().to_owned();
+        for part in parts.filter(|it| decimal(it).is_none()) {
+            name.push('_');
+            name.push_str(part);
+        }
+        (Cow::Owned(name), number)
     }
 
     /// Returns what helps.
     #[must_use]
     pub fn remedy(&self) -> Remedy {
         let (name, number) = self.name();
-        match (self.code, name) {
+        match (self.code, &*name) {
             (303, _) => Migration::parse(&self.message).map_or(Remedy::None, Remedy::Migrate),
             (400, "CONNECTION_LAYER_INVALID" | "CONNECTION_NOT_INITED") => Remedy::Introduce,
             (400, "MSG_WAIT_TIMEOUT" | "RETRY") => Remedy::Retry,
-            (400 | 401 | 403 | 404 | 406, _) => match name {
+            (400 | 401 | 403 | 404 | 406, name) => match name {
                 "AUTH_KEY_PERM_EMPTY" => Remedy::Bind,
                 _ => Remedy::None,
             },
@@ -76,7 +86,7 @@ mod tests {
     use crate::dc::Moves;
 
     #[test]
-    fn the_number_at_the_end_of_a_name_is_its_parameter() {
+    fn the_number_in_a_name_is_its_parameter() {
         for (message, name, number) in [
             ("FLOOD_WAIT_42", "FLOOD_WAIT", Some(42)),
             ("FLOOD_WAIT_0", "FLOOD_WAIT", Some(0)),
@@ -84,9 +94,23 @@ mod tests {
             ("PEER_ID_INVALID", "PEER_ID_INVALID", None),
             ("FLOOD_WAIT_", "FLOOD_WAIT_", None),
             ("FLOOD_WAIT_+4", "FLOOD_WAIT_+4", None),
+            ("FILE_PART_0_MISSING", "FILE_PART_MISSING", Some(0)),
+            ("INTERDC_2_CALL_ERROR", "INTERDC_CALL_ERROR", Some(2)),
+            (
+                "INPUT_METHOD_INVALID_7_222",
+                "INPUT_METHOD_INVALID",
+                Some(7),
+            ),
+            ("2_FAILED", "2_FAILED", None),
+            (
+                "FLOOD_WAIT_99999999999999999999",
+                "FLOOD_WAIT_99999999999999999999",
+                None,
+            ),
+            ("wait_4_me", "wait_4_me", None),
             ("Timeout", "Timeout", None),
         ] {
-            assert_eq!(error(420, message).name(), (name, number));
+            assert_eq!(error(420, message).name(), (name.into(), number));
         }
     }
 

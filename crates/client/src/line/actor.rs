@@ -17,8 +17,9 @@ use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
 
+use crate::RpcError;
 use crate::dial::Route;
-use crate::error::{InvokeError, Lost, RpcError};
+use crate::error::{InvokeError, Lost};
 use crate::introduction::Introduction;
 use crate::line::socket::{Brought, Socket};
 use crate::line::{Call, Command, Listener, Plan, State};
@@ -30,8 +31,8 @@ pub(super) struct Actor {
     clock: Clock,
     route: Route,
     socket: Socket,
-    /// The one piece of work that an exchange has under way.
-    work: Option<JoinHandle<Worked>>,
+    /// The one piece of work that an exchange has under way, and what stands for its outcome if its worker panics.
+    work: Option<(JoinHandle<Worked>, Worked)>,
     commands: mpsc::UnboundedReceiver<Command>,
     state: watch::Sender<State>,
     listener: Arc<dyn Listener>,
@@ -98,11 +99,7 @@ impl Actor {
                 }
                 brought = self.socket.next(&mut buffer) => self.on_brought(brought, &mut buffer),
                 worked = done(&mut self.work) => {
-                    self.work = None;
-                    // A worker that panicked is as if it had never come back: the exchange ends in its time.
-                    if let Some(worked) = worked {
-                        self.step(|engine, cx| engine.handle(Input::Worked(worked), cx));
-                    }
+                    self.step(|engine, cx| engine.handle(Input::Worked(worked), cx));
                 }
                 () = tokio::time::sleep_until(deadline) => self.step(Engine::handle_deadline),
             }
@@ -118,6 +115,16 @@ impl Actor {
 
     /// Lets the engine take a step, and carries out what it wants.
     fn step(&mut self, step: impl FnOnce(&mut Engine, &mut Cx<'_, Effect>)) {
+        self.engine.set_room(self.socket.room());
+        self.take_step(step);
+        // What was sent may have left already.
+        while self.engine.is_held_back(self.clock.now().mono) && self.socket.room() > 0 {
+            self.engine.set_room(self.socket.room());
+            self.take_step(Engine::flush);
+        }
+    }
+
+    fn take_step(&mut self, step: impl FnOnce(&mut Engine, &mut Cx<'_, Effect>)) {
         let mut effects = self.effects_of(step);
         for effect in effects.drain(..) {
             self.carry_out(effect);
@@ -142,8 +149,9 @@ impl Actor {
             Effect::Send(bytes) => self.socket.send(bytes),
             Effect::HangUp => self.socket.close(),
             Effect::Work(work) => {
+                let lost = work.lost();
                 let run = || work.run(&mut random::system());
-                self.work = Some(tokio::task::spawn_blocking(run));
+                self.work = Some((tokio::task::spawn_blocking(run), lost));
             }
             Effect::Keep(saved) => self.listener.keep(self.dc, saved),
             Effect::Tell(event) => self.on_event(event),
@@ -161,6 +169,7 @@ impl Actor {
                 tracing::debug!(dc = self.dc, %error, "disconnected");
                 self.step(|engine, cx| engine.handle(Input::Disconnected, cx));
             }
+            Brought::Room => self.step(Engine::flush),
         }
     }
 
@@ -196,7 +205,13 @@ impl Actor {
             self.introduction.quiet(&call.body)
         };
         let due = self.mono_at(call.due);
-        match self.engine.call(body, due) {
+        // One that is answered need not be waited for.
+        let earlier = call.after.and_then(|it| self.by_ticket.get(&it));
+        let made = match earlier {
+            Some(&earlier) => self.engine.call_after(body, due, earlier),
+            None => self.engine.call(body, due),
+        };
+        match made {
             Ok(number) => {
                 self.by_ticket.insert(call.ticket, number);
                 let waiting = Waiting {
@@ -320,11 +335,15 @@ fn knows_us(outcome: &Result<Bytes, InvokeError>) -> bool {
     }
 }
 
-/// Waits for a piece of work; for ever if there is none.
-async fn done(work: &mut Option<JoinHandle<Worked>>) -> Option<Worked> {
-    match work {
-        Some(task) => task.await.ok(),
+/// Waits for a piece of work; for ever if there is none. May be dropped at any time and asked again.
+async fn done(work: &mut Option<(JoinHandle<Worked>, Worked)>) -> Worked {
+    let outcome = match work {
+        Some((task, _)) => task.await,
         None => std::future::pending().await,
+    };
+    match (outcome, work.take()) {
+        (Ok(worked), _) | (Err(_), Some((_, worked))) => worked,
+        (Err(_), None) => std::future::pending().await,
     }
 }
 

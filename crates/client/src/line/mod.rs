@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use bytes::Bytes;
 use heliogram_proto::client::{Config, Saved};
 use heliogram_proto::limits::CALLS_RUNNING_MAX;
-use tokio::sync::{Semaphore, mpsc, oneshot, watch};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot, watch};
 use tokio::time::Instant;
 
 use crate::dial::Route;
@@ -37,7 +37,8 @@ pub(crate) struct Line {
     commands: mpsc::UnboundedSender<Command>,
     /// As many calls are with the task as a session may have.
     places: Arc<Semaphore>,
-    tickets: Arc<AtomicU64>,
+    /// And as many bytes of them, in units of a KiB, as a server takes of a session.
+    kibs: Arc<Semaphore>,
     state: watch::Receiver<State>,
 }
 
@@ -61,6 +62,8 @@ pub(crate) struct Call {
     ticket: u64,
     body: Bytes,
     due: Instant,
+    /// The ticket of a call after which it is to run.
+    after: Option<u64>,
     answer: oneshot::Sender<Result<Bytes, InvokeError>>,
 }
 
@@ -91,7 +94,7 @@ impl Line {
         Self {
             commands,
             places: Arc::new(Semaphore::new(CALLS_RUNNING_MAX)),
-            tickets: Arc::default(),
+            kibs: Arc::new(Semaphore::new(CALLS_KIB_MAX)),
             state,
         }
     }
@@ -109,26 +112,68 @@ impl Line {
 
     /// Makes a call and waits for its answer until `due`. Dropping the future gives the call up.
     pub(crate) async fn call(&self, body: Bytes, due: Instant) -> Result<Bytes, InvokeError> {
-        let place = tokio::time::timeout_at(due, Arc::clone(&self.places).acquire_owned());
-        let _place = place.await.map_err(|_| InvokeError::TimedOut)?;
-        let ticket = self.tickets.fetch_add(1, Ordering::Relaxed);
+        let kibs = kibs_of(&body);
+        let room = async {
+            let place = Arc::clone(&self.places).acquire_owned().await;
+            (place, Arc::clone(&self.kibs).acquire_many_owned(kibs).await)
+        };
+        let room = tokio::time::timeout_at(due, room).await;
+        let (Ok(place), Ok(bytes)) = room.map_err(|_| InvokeError::TimedOut)? else {
+            // Nobody closes them.
+            return Err(InvokeError::TooManyCalls);
+        };
+        self.begin(body, due, None, [place, bytes])?.answer().await
+    }
+
+    /// Makes a call at once, to run after another of this line if there is one to name. Dropping what it returns gives it
+    /// up.
+    pub(crate) fn call_after(
+        &self,
+        body: Bytes,
+        due: Instant,
+        after: Option<u64>,
+    ) -> Result<Begun, InvokeError> {
+        let place = Arc::clone(&self.places).try_acquire_owned();
+        let bytes = Arc::clone(&self.kibs).try_acquire_many_owned(kibs_of(&body));
+        let (Ok(place), Ok(bytes)) = (place, bytes) else {
+            return Err(InvokeError::TooManyCalls);
+        };
+        self.begin(body, due, after, [place, bytes])
+    }
+
+    fn begin(
+        &self,
+        body: Bytes,
+        due: Instant,
+        after: Option<u64>,
+        room: [OwnedSemaphorePermit; 2],
+    ) -> Result<Begun, InvokeError> {
+        let ticket = TICKETS.fetch_add(1, Ordering::Relaxed);
         let (answer, answered) = oneshot::channel();
         let call = Call {
             ticket,
             body,
             due,
+            after,
             answer,
         };
         if self.commands.send(Command::Call(call)).is_err() {
             return Err(InvokeError::ConnectionLost(self.why_ended()));
         }
-        let mut unanswered = Unanswered {
-            ticket,
-            commands: Some(self.commands.clone()),
-        };
-        let outcome = answered.await;
-        unanswered.commands = None;
-        outcome.unwrap_or_else(|_| Err(InvokeError::ConnectionLost(self.why_ended())))
+        Ok(Begun {
+            answered,
+            unanswered: Unanswered {
+                ticket,
+                commands: Some(self.commands.clone()),
+            },
+            state: self.state.clone(),
+            _room: room,
+        })
+    }
+
+    /// Tells whether the line has given up, and another one may fare better.
+    pub(crate) fn has_failed(&self) -> bool {
+        matches!(*self.state.borrow(), State::Ended(Lost::Failed(_)))
     }
 
     /// Has the server told who this is before the next call.
@@ -145,10 +190,48 @@ impl Line {
     }
 
     fn why_ended(&self) -> Lost {
-        match *self.state.borrow() {
-            State::Ended(lost) => lost,
-            State::Connecting | State::Ready => Lost::ShutDown,
-        }
+        why_ended(&self.state)
+    }
+}
+
+fn why_ended(state: &watch::Receiver<State>) -> Lost {
+    match *state.borrow() {
+        State::Ended(lost) => lost,
+        State::Connecting | State::Ready => Lost::ShutDown,
+    }
+}
+
+/// Returns the room that a call takes. What is larger than a message is refused by the task.
+fn kibs_of(body: &Bytes) -> u32 {
+    let kibs = body.len().div_ceil(1 << 10).min(CALLS_KIB_MAX);
+    u32::try_from(kibs).unwrap_or(u32::MAX)
+}
+
+/// KiB of all calls that wait for their answers: half of what our own server takes of a session.
+const CALLS_KIB_MAX: usize = 16 << 10;
+
+/// Numbers all calls of this process: a line that has ended may have a successor.
+static TICKETS: AtomicU64 = AtomicU64::new(0);
+
+/// A call that is with the task.
+pub(crate) struct Begun {
+    answered: oneshot::Receiver<Result<Bytes, InvokeError>>,
+    unanswered: Unanswered,
+    state: watch::Receiver<State>,
+    _room: [OwnedSemaphorePermit; 2],
+}
+
+impl Begun {
+    /// Returns the name by which a later call of the same line can say that it is to run after this one.
+    pub(crate) const fn ticket(&self) -> u64 {
+        self.unanswered.ticket
+    }
+
+    /// Waits for the answer. Dropping the future gives the call up.
+    pub(crate) async fn answer(mut self) -> Result<Bytes, InvokeError> {
+        let outcome = (&mut self.answered).await;
+        self.unanswered.commands = None;
+        outcome.unwrap_or_else(|_| Err(InvokeError::ConnectionLost(why_ended(&self.state))))
     }
 }
 

@@ -22,15 +22,27 @@ pub(super) enum Brought {
     /// So many bytes lie in the buffer.
     Bytes(usize),
     Disconnected(io::Error),
+    /// There is room again for more to send.
+    Room,
 }
 
 pub(super) struct Open {
     stream: TcpStream,
     /// What the system did not take yet.
     waiting: Vec<u8>,
+    /// There was no room, and nobody has been told yet that there is some.
+    is_full: bool,
 }
 
 impl Socket {
+    /// Returns how many bytes may be sent without too much waiting for the peer.
+    pub(super) const fn room(&self) -> usize {
+        match self {
+            Self::Open(open) => WAITING_BYTES_MAX.saturating_sub(open.waiting.len()),
+            Self::Closed | Self::Dialling(_) => WAITING_BYTES_MAX,
+        }
+    }
+
     /// Begins to open a connection.
     pub(super) fn dial(&mut self, route: &Route) {
         self.close();
@@ -58,6 +70,7 @@ impl Socket {
         }
         // What is wrong will be wrong again at the next read, which reports it.
         let _ = open.write();
+        open.is_full |= open.waiting.len() >= WAITING_BYTES_MAX;
     }
 
     /// Waits for something; for ever if there is no connection. May be dropped at any time and asked again.
@@ -70,8 +83,11 @@ impl Socket {
                     .unwrap_or_else(|error| Err(io::Error::other(error)));
                 match dialled {
                     Ok(stream) => {
-                        let waiting = Vec::new();
-                        *self = Self::Open(Open { stream, waiting });
+                        *self = Self::Open(Open {
+                            stream,
+                            waiting: Vec::new(),
+                            is_full: false,
+                        });
                         Brought::Connected
                     }
                     Err(error) => {
@@ -81,7 +97,8 @@ impl Socket {
                 }
             }
             Self::Open(open) => match open.next(buffer).await {
-                Ok(count) => Brought::Bytes(count),
+                Ok(Some(count)) => Brought::Bytes(count),
+                Ok(None) => Brought::Room,
                 Err(error) => {
                     *self = Self::Closed;
                     Brought::Disconnected(error)
@@ -108,8 +125,13 @@ impl Socket {
 }
 
 impl Open {
-    async fn next(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+    /// Waits until bytes have come, or else there is room again.
+    async fn next(&mut self, buffer: &mut [u8]) -> io::Result<Option<usize>> {
         loop {
+            if self.is_full && self.waiting.len() <= WAITING_BYTES_MAX / 2 {
+                self.is_full = false;
+                return Ok(None);
+            }
             let interest = if self.waiting.is_empty() {
                 Interest::READABLE
             } else {
@@ -122,7 +144,7 @@ impl Open {
             if ready.is_readable() {
                 match self.stream.try_read(buffer) {
                     Ok(0) => return Err(io::ErrorKind::UnexpectedEof.into()),
-                    Ok(count) => return Ok(count),
+                    Ok(count) => return Ok(Some(count)),
                     Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
                     Err(error) => return Err(error),
                 }
@@ -152,5 +174,50 @@ impl Open {
     }
 }
 
+/// Bytes that wait for a peer who does not read, from which on nothing is sent any more: one message may be beyond.
+const WAITING_BYTES_MAX: usize = 1 << 20;
+
 /// How long an ending line waits for its last bytes to leave.
 const FLUSH_MAX: Duration = Duration::from_secs(1);
+
+#[cfg(test)]
+mod tests {
+    use tokio::io::AsyncReadExt as _;
+    use tokio::net::TcpListener;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_peer_that_does_not_read_leaves_no_room_and_one_that_reads_makes_some() {
+        let listener = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let stream = TcpStream::connect(address).await.unwrap();
+        let (mut peer, _) = listener.accept().await.unwrap();
+        let mut socket = Socket::Open(Open {
+            stream,
+            waiting: Vec::new(),
+            is_full: false,
+        });
+        assert_eq!(socket.room(), WAITING_BYTES_MAX);
+        let mut sent = 0;
+        while socket.room() > 0 {
+            socket.send(vec![7; 300 << 10]);
+            sent += 300 << 10;
+        }
+        let reading = tokio::spawn(async move {
+            let mut read = vec![0; sent];
+            peer.read_exact(&mut read).await.unwrap();
+            peer
+        });
+        let mut buffer = [0; 16];
+        let brought = socket.next(&mut buffer).await;
+        assert!(matches!(brought, Brought::Room));
+        assert!(socket.room() >= WAITING_BYTES_MAX / 2);
+        socket.flush().await;
+        assert_eq!(socket.room(), WAITING_BYTES_MAX);
+        // Nothing is told twice: what comes next is the end.
+        drop(reading.await.unwrap());
+        let brought = socket.next(&mut buffer).await;
+        assert!(matches!(brought, Brought::Disconnected(_)));
+    }
+}

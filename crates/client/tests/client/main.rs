@@ -4,10 +4,12 @@
 
 mod backend;
 mod calls;
+mod ends;
 mod faults;
 mod key_file;
 mod keys;
 mod mtproxy;
+mod order;
 mod proxy;
 mod reach;
 mod remedies;

@@ -64,6 +64,12 @@ impl Proxy {
         self.shared.bytes_down_max.store(bytes, Ordering::Relaxed);
     }
 
+    /// Returns how many connections are open.
+    pub(crate) fn open(&self) -> usize {
+        let relays = self.shared.relays.lock();
+        relays.iter().filter(|it| !it.is_finished()).count()
+    }
+
     /// Returns how many connections there have been.
     pub(crate) fn connections(&self) -> usize {
         self.shared.connections.load(Ordering::Relaxed)

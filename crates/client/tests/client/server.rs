@@ -97,6 +97,7 @@ pub(crate) static RSA_KEY: LazyLock<PrivateKey> = LazyLock::new(|| PrivateKey::g
 #[derive(Default)]
 pub(crate) struct Counting {
     runs: Arc<Mutex<BTreeMap<i64, usize>>>,
+    order: Mutex<Vec<i64>>,
     clients: Mutex<Vec<String>>,
 }
 
@@ -104,6 +105,11 @@ impl Counting {
     /// Returns how often each token was run.
     pub(crate) fn runs(&self) -> BTreeMap<i64, usize> {
         self.runs.lock().clone()
+    }
+
+    /// Returns the tokens that were counted, in order.
+    pub(crate) fn order(&self) -> Vec<i64> {
+        self.order.lock().clone()
     }
 
     /// Returns the application versions of the clients that have made calls, one for each call.
@@ -122,6 +128,7 @@ impl Backend for Counting {
         let token = i64::from_le_bytes(token.try_into().unwrap_or_default());
         match u32::from_le_bytes(*id) {
             Count::ID => {
+                self.order.lock().push(token);
                 *self.runs.lock().entry(token).or_default() += 1;
                 let reply = Reply::Result(call.body);
                 if token % 3 == 0 {
