@@ -4,8 +4,8 @@
 //! told from one of the connection's, and how to end so that nothing is lost.
 
 use anyhow::Context as _;
-use grammers_tl_types::functions::{help, users};
-use grammers_tl_types::{enums, types};
+use heliogram_client::tl::functions::{help, users};
+use heliogram_client::tl::{enums, types};
 use heliogram_client::{Client, DataCentre, InvokeError, PublicKey};
 
 #[tokio::main]

@@ -8,9 +8,9 @@ use std::net::SocketAddr;
 use std::path::Path;
 
 use anyhow::Context as _;
-use grammers_tl_types::functions::help;
-use grammers_tl_types::types;
 use heliogram_client::storage::{State, Storage, StorageError};
+use heliogram_client::tl::functions::help;
+use heliogram_client::tl::types;
 use heliogram_client::{Client, DataCentre, PublicKey};
 use redb::{Database, ReadableDatabase as _, TableDefinition, TableError};
 
