@@ -5,8 +5,9 @@ use std::marker::PhantomData;
 
 use tokio::time::Instant;
 
-use crate::client::{CALL_TIME_MAX, Client};
+use crate::client::Client;
 use crate::error::InvokeError;
+use crate::limits::CALL_TIME_MAX;
 use crate::line;
 use crate::method::Method;
 

@@ -20,6 +20,7 @@ use crate::ConnectError;
 use crate::builder::Builder;
 use crate::error::{InvokeError, Lost};
 use crate::introduction::Introduction;
+use crate::limits::{CALL_TIME_MAX, SHUTDOWN_MAX};
 use crate::line::{Line, Listener, Plan};
 use crate::method::Method;
 use crate::notices::{Notice, Notices, Waiting};
@@ -236,12 +237,6 @@ impl Client {
         Ok(line)
     }
 }
-
-/// How long [`Client::shutdown`] waits for answers.
-pub const SHUTDOWN_MAX: Duration = Duration::from_secs(5);
-
-/// No call waits longer, whatever it is allowed: timers end somewhere.
-pub(crate) const CALL_TIME_MAX: Duration = Duration::from_hours(24 * 365);
 
 impl fmt::Debug for Client {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

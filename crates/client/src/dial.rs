@@ -5,12 +5,12 @@
 use std::fmt;
 use std::io;
 use std::net::SocketAddr;
-use std::time::Duration;
 
 use tokio::net::TcpStream;
 use tokio_socks::IntoTargetAddr;
 use tokio_socks::tcp::Socks5Stream;
 
+use crate::limits::DIAL_MAX;
 use crate::reach::Proxy;
 
 /// Where a data centre is reached.
@@ -87,9 +87,6 @@ async fn through(proxy: &Proxy, target: impl IntoTargetAddr<'_>) -> io::Result<T
         .map(Socks5Stream::into_inner)
         .map_err(io::Error::other)
 }
-
-/// How long the addresses may take together: a little less than an engine waits for a connection.
-const DIAL_MAX: Duration = Duration::from_secs(9);
 
 #[cfg(test)]
 mod tests {

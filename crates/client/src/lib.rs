@@ -44,6 +44,7 @@ mod dial;
 mod error;
 mod exchange;
 mod introduction;
+mod limits;
 mod line;
 #[cfg(feature = "layer-222")]
 pub mod manual;
@@ -61,7 +62,7 @@ mod with_reconnect;
 pub use begun::Begun;
 pub use builder::Builder;
 pub use bytes::Bytes;
-pub use client::{Client, SHUTDOWN_MAX};
+pub use client::Client;
 pub use error::{ConnectError, InvokeError, Lost};
 pub use exchange::Exchanged;
 /// Methods, types and objects of API layer 222.
@@ -75,6 +76,7 @@ pub use heliogram_proto::session::client::SavedSession;
 pub use heliogram_proto::transport::Framing;
 pub use heliogram_proto::transport::client::Obfuscation;
 pub use introduction::Device;
+pub use limits::SHUTDOWN_MAX;
 pub use method::{Method, Raw};
 pub use mtproxy::{BadProxy, MtProxy, ProxySecret};
 pub use notices::{Notice, Notices};

@@ -11,6 +11,8 @@ use heliogram_proto::transport::Secret;
 use heliogram_proto::transport::fake_tls::DisguisedSecret;
 use zeroize::Zeroizing;
 
+use crate::limits::HOST_BYTES_MAX;
+
 /// A relay to all data centres, which is shown a secret.
 ///
 /// ```
@@ -205,9 +207,6 @@ const PLACES: [&str; 8] = [
     "telegram.me/proxy",
 ];
 
-/// As long as a name may be.
-const HOST_BYTES_MAX: usize = 253;
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -314,6 +313,15 @@ mod tests {
             ),
         ] {
             assert_eq!(link.parse::<MtProxy>(), Err(error), "{link}");
+        }
+    }
+
+    #[test]
+    fn a_name_has_1_to_253_characters_of_a_name() {
+        for (length, is_right) in [(0, false), (1, true), (253, true), (254, false)] {
+            let host = "a".repeat(length);
+            let link = format!("tg://proxy?server={host}&port=1&secret={HEX}");
+            assert_eq!(link.parse::<MtProxy>().is_ok(), is_right, "{length}");
         }
     }
 

@@ -9,7 +9,6 @@ use heliogram_ports::random;
 use heliogram_proto::client::{Effect, Engine, Event, Input, Worked};
 use heliogram_proto::cx::{Cx, Mono};
 use heliogram_proto::ids::SessionId;
-use heliogram_proto::limits::FRAME_BYTES_MAX_SERVER;
 use heliogram_proto::port::Reply;
 use heliogram_proto::session::client::{self, TooManyCalls};
 use rand_core::Rng as _;
@@ -21,6 +20,7 @@ use crate::RpcError;
 use crate::dial::Route;
 use crate::error::{InvokeError, Lost};
 use crate::introduction::Introduction;
+use crate::limits::METHOD_BYTES_MAX;
 use crate::line::socket::{Brought, Socket};
 use crate::line::{Call, Command, Listener, Plan, State};
 
@@ -33,7 +33,6 @@ pub(super) struct Actor {
     socket: Socket,
     /// The one piece of work that an exchange has under way, and what stands for its outcome if its worker panics.
     work: Option<(JoinHandle<Worked>, Worked)>,
-    commands: mpsc::UnboundedReceiver<Command>,
     state: watch::Sender<State>,
     listener: Arc<dyn Listener>,
     introduction: Arc<Introduction>,
@@ -43,6 +42,8 @@ pub(super) struct Actor {
     by_ticket: HashMap<u64, u64>,
     effects: Vec<Effect>,
     stop_by: Option<Instant>,
+    /// Dropped last: whoever waits for the end finds nothing held any more, a lock on a key file least of all.
+    commands: mpsc::UnboundedReceiver<Command>,
 }
 
 /// A call that waits for its answer.
@@ -346,9 +347,6 @@ async fn done(work: &mut Option<(JoinHandle<Worked>, Worked)>) -> Worked {
         (Err(_), None) => std::future::pending().await,
     }
 }
-
-/// What a server takes, less room for an envelope with its padding and for an introduction.
-const METHOD_BYTES_MAX: usize = FRAME_BYTES_MAX_SERVER - (4 << 10);
 
 const READ_BYTES: usize = 64 << 10;
 const COMMANDS_AT_ONCE: usize = 256;

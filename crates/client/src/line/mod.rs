@@ -15,6 +15,7 @@ use tokio::time::Instant;
 use crate::dial::Route;
 use crate::error::{InvokeError, Lost};
 use crate::introduction::Introduction;
+use crate::limits::CALLS_KIB_MAX;
 use crate::line::actor::Actor;
 
 /// What a line tells of itself, beside the answers to calls.
@@ -206,9 +207,6 @@ fn kibs_of(body: &Bytes) -> u32 {
     let kibs = body.len().div_ceil(1 << 10).min(CALLS_KIB_MAX);
     u32::try_from(kibs).unwrap_or(u32::MAX)
 }
-
-/// KiB of all calls that wait for their answers: half of what our own server takes of a session.
-const CALLS_KIB_MAX: usize = 16 << 10;
 
 /// Numbers all calls of this process: a line that has ended may have a successor.
 static TICKETS: AtomicU64 = AtomicU64::new(0);

@@ -1,13 +1,13 @@
 //! The socket of a line: being dialled, open, or not there.
 
 use std::io;
-use std::time::Duration;
 
 use tokio::io::Interest;
 use tokio::net::TcpStream;
 use tokio::task::JoinHandle;
 
 use crate::dial::Route;
+use crate::limits::{FLUSH_MAX, WAITING_BYTES_MAX};
 
 /// Where it stands.
 pub(super) enum Socket {
@@ -173,12 +173,6 @@ impl Open {
         outcome
     }
 }
-
-/// Bytes that wait for a peer who does not read, from which on nothing is sent any more: one message may be beyond.
-const WAITING_BYTES_MAX: usize = 1 << 20;
-
-/// How long an ending line waits for its last bytes to leave.
-const FLUSH_MAX: Duration = Duration::from_secs(1);
 
 #[cfg(test)]
 mod tests {

@@ -45,7 +45,8 @@ pub enum Protection<'a> {
     None,
     /// A passphrase, from which Argon2id makes a key: opening takes a good part of a second.
     Passphrase(&'a str),
-    /// A key that somebody else keeps: the keyring of an operating system, a vault, a device.
+    /// A key that somebody else keeps: the keyring of an operating system, a vault, a device. With the package `keyring` it
+    /// is made once by [`SecretBytes::random`], kept by `Entry::set_secret`, and taken from `Entry::get_secret` at each start.
     Key(&'a SecretBytes<32>),
 }
 

@@ -18,6 +18,7 @@ use heliogram_crypto::{SecretBytes, hash};
 use rand_core::CryptoRng;
 use zeroize::Zeroizing;
 
+use crate::limits::{ARGON_KIB_MAX, ARGON_LANES_MAX, ARGON_PASSES_MAX};
 use crate::storage::record::RECORD_BYTES_MAX;
 use crate::storage::{FileError, State};
 
@@ -179,9 +180,9 @@ impl Cost {
 
     /// Derives the key: takes a good part of a second, on purpose.
     pub(super) fn keys(&self, passphrase: &str) -> Result<MasterKeys, FileError> {
-        let is_bearable = self.memory_kib <= MEMORY_KIB_MAX
-            && self.passes <= PASSES_MAX
-            && self.lanes <= LANES_MAX;
+        let is_bearable = self.memory_kib <= ARGON_KIB_MAX
+            && self.passes <= ARGON_PASSES_MAX
+            && self.lanes <= ARGON_LANES_MAX;
         if !is_bearable {
             return Err(FileError::Cost);
         }
@@ -218,11 +219,6 @@ const KEY_NUMBER: u32 = 1;
 const MEMORY_KIB: u32 = 64 << 10;
 const PASSES: u32 = 3;
 const LANES: u32 = 1;
-
-/// What a file may ask for at most: a file that somebody else wrote must not take all memory, or all day.
-const MEMORY_KIB_MAX: u32 = 1 << 20;
-const PASSES_MAX: u32 = 64;
-const LANES_MAX: u32 = 16;
 
 /// Bytes of a file at most: the largest record, its seal, and what stands around it.
 pub(super) const FILE_BYTES_MAX: usize = RECORD_BYTES_MAX + 256;

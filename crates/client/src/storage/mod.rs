@@ -11,9 +11,11 @@ mod write;
 use std::collections::BTreeMap;
 use std::fmt;
 
-use heliogram_proto::client::Saved;
-use heliogram_proto::ids::SessionId;
 use heliogram_proto::session::client::SavedSession;
+
+pub use heliogram_crypto::{AuthKey, SecretBytes};
+pub use heliogram_proto::client::Saved;
+pub use heliogram_proto::ids::{Salt, SessionId};
 
 pub use file::{File, Protection};
 pub use file_error::FileError;

@@ -16,6 +16,7 @@ use heliogram_proto::client::Saved;
 use heliogram_proto::ids::Salt;
 use zeroize::Zeroizing;
 
+use crate::limits::KEYS_MAX;
 use crate::storage::State;
 
 impl State {
@@ -77,9 +78,6 @@ fn read_row(row: &[u8; KEY_BYTES]) -> Option<(i32, Saved)> {
     };
     Some((i32::from_le_bytes(*dc), saved))
 }
-
-/// Data centres whose keys are kept at most: two hundred times as many as Telegram has.
-const KEYS_MAX: usize = 1000;
 
 const HEAD_BYTES: usize = 6;
 const KEY_BYTES: usize = 4 + 256 + 8 + 8;

@@ -31,6 +31,18 @@ async fn a_client_comes_back_with_the_key_of_a_sealed_file() {
     assert_eq!(ids[0], ids[1]);
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_file_is_free_once_its_client_was_shut_down_and_dropped() {
+    let (_directory, path) = place();
+    let server = Server::start();
+    for _ in 0..30 {
+        let file = File::open(&path, Protection::None).unwrap();
+        let builder = server.client().without_forward_secrecy();
+        let client = builder.storage(Arc::new(file)).connect().await.unwrap();
+        client.shutdown().await;
+    }
+}
+
 #[tokio::test]
 async fn a_client_does_not_begin_with_a_file_that_was_replaced_by_something_else() {
     let (_directory, path) = place();

@@ -1,0 +1,50 @@
+//! Every maximum of the client, with its unit and source. A test stands on each side of each edge.
+//!
+//! Those of the protocol itself are in [`heliogram_proto::limits`].
+
+use std::time::Duration;
+
+use heliogram_proto::limits::FRAME_BYTES_MAX_SERVER;
+
+// ---- calls ----
+
+/// Bytes of a method: what a server takes, less room for an envelope with its padding and for an introduction.
+pub(crate) const METHOD_BYTES_MAX: usize = FRAME_BYTES_MAX_SERVER - (4 << 10);
+
+/// KiB of all calls that wait for their answers: half of what our own server takes of a session.
+pub(crate) const CALLS_KIB_MAX: usize = 16 << 10;
+
+/// No call waits longer, whatever it is allowed: timers end somewhere.
+pub(crate) const CALL_TIME_MAX: Duration = Duration::from_hours(24 * 365);
+
+/// How long [`Client::shutdown`](crate::Client::shutdown) waits for answers.
+pub const SHUTDOWN_MAX: Duration = Duration::from_secs(5);
+
+// ---- connections ----
+
+/// How long the addresses of a data centre may take together: a little less than an engine waits for a connection.
+pub(crate) const DIAL_MAX: Duration = Duration::from_secs(9);
+
+/// Bytes that wait for a peer who does not read, from which on nothing is sent any more: one message may be beyond.
+pub(crate) const WAITING_BYTES_MAX: usize = 1 << 20;
+
+/// How long an ending line waits for its last bytes to leave.
+pub(crate) const FLUSH_MAX: Duration = Duration::from_secs(1);
+
+/// Bytes of a proxy's name, as long as a name may be.
+pub(crate) const HOST_BYTES_MAX: usize = 253;
+
+// ---- key files ----
+
+/// Data centres whose keys are kept: two hundred times as many as Telegram has.
+pub(crate) const KEYS_MAX: usize = 1000;
+
+/// KiB of memory that a key file may ask for before its passphrase can be tried: one that somebody else wrote must not take
+/// all memory, or all day.
+pub(crate) const ARGON_KIB_MAX: u32 = 1 << 20;
+
+/// Passes over it.
+pub(crate) const ARGON_PASSES_MAX: u32 = 64;
+
+/// Lanes of it.
+pub(crate) const ARGON_LANES_MAX: u32 = 16;
