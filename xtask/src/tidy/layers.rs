@@ -174,6 +174,7 @@ const TEST_EDGES: &[(&str, &[&str])] = &[
             "heliogram-testkit",
         ],
     ),
+    ("heliogram", &["heliogram-testkit"]),
     // The product as a stranger: our client against the servers of others.
     ("heliogram-interop", &["heliogram-client"]),
     (

@@ -2,14 +2,17 @@
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
+use std::str::FromStr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context as _, anyhow, bail};
 use heliogram_client::storage::{File, Protection};
-use heliogram_client::{Builder, Client, DataCentre, Proxy, PublicKey, Reconnect, Transport};
-use heliogram_proto::transport::client::Obfuscation;
-use heliogram_proto::transport::{Framing, Secret};
+use heliogram_client::{
+    Builder, Client, DataCentre, Framing, MtProxy, Obfuscation, Proxy, ProxySecret, PublicKey,
+    Reconnect, Transport,
+};
+use heliogram_proto::transport::Secret;
 
 use super::Failure;
 
@@ -39,12 +42,14 @@ pub(crate) struct ConnectOptions {
     /// Don't make the bytes look random.
     #[arg(long, conflicts_with = "secret")]
     plain: bool,
-    /// The secret that the server or proxy asks for, in hex.
-    #[arg(long, value_name = "HEX")]
-    secret: Option<String>,
-    /// Goes through a SOCKS5 proxy.
-    #[arg(long, value_name = "socks5://[USER:PASSWORD@]ADDRESS:PORT")]
-    proxy: Option<String>,
+    /// The secret that the server asks for, in hex or Base64; one that begins with ee disguises the connection as a
+    /// browser's.
+    #[arg(long, value_name = "SECRET")]
+    secret: Option<ProxySecret>,
+    /// Goes through a proxy: socks5://[USER:PASSWORD@]ADDRESS:PORT, or the link of an MTProxy, tg://proxy?server=…;
+    /// with one of each, through the first to the second.
+    #[arg(long, value_name = "URL")]
+    proxy: Vec<ProxyUrl>,
     /// Keeps the key in this file, mode 0600, and comes back with it; without, each run makes a key and forgets it.
     #[arg(long, value_name = "FILE")]
     session: Option<PathBuf>,
@@ -127,8 +132,17 @@ impl ConnectOptions {
             .transport(self.transport()?)
             .flood_wait_max(Duration::from_secs(self.wait.into()))
             .call_time_max(self.timeout());
-        if let Some(proxy) = &self.proxy {
-            builder = builder.proxy(parse_proxy(proxy)?);
+        for proxy in &self.proxy {
+            builder = match proxy {
+                ProxyUrl::Socks5(proxy) => builder.proxy(proxy.clone()),
+                ProxyUrl::MtProxy(proxy) => builder.mtproxy(proxy.clone()),
+            };
+        }
+        if let Some(secret @ ProxySecret::Disguised(_)) = &self.secret {
+            let server = self.server.first().map_or("", String::as_str);
+            let (host, port) = host_and_port(server)
+                .with_context(|| format!("--server {server}: expected HOST:PORT"))?;
+            builder = builder.mtproxy(MtProxy::new(host, port, secret.clone()));
         }
         if self.test {
             builder = builder.test_mode();
@@ -140,8 +154,12 @@ impl ConnectOptions {
     }
 
     fn transport(&self) -> anyhow::Result<Transport> {
-        let secret = self.secret.as_deref().map(Secret::from_hex).transpose();
-        let secret = secret.context("--secret: expected 32 hex digits, or dd and 32 more")?;
+        let secret = match &self.secret {
+            // It brings its own transport.
+            Some(ProxySecret::Disguised(_)) => return Ok(Transport::default()),
+            Some(ProxySecret::Obfuscated(secret)) => Some(secret.clone()),
+            _ => None,
+        };
         let is_padded = secret.as_ref().is_some_and(Secret::requires_padding);
         let framing = match self.transport {
             TransportName::Intermediate if is_padded => Framing::PaddedIntermediate,
@@ -211,22 +229,45 @@ fn public_key(path: &Path) -> anyhow::Result<PublicKey> {
     })
 }
 
-/// Reads `socks5://[user:password@]address:port`.
-fn parse_proxy(url: &str) -> anyhow::Result<Proxy> {
-    let expected = || format!("--proxy {url}: expected socks5://[USER:PASSWORD@]ADDRESS:PORT");
-    let rest = url.strip_prefix("socks5://").with_context(expected)?;
-    let (credentials, address) = match rest.rsplit_once('@') {
-        Some((credentials, address)) => (Some(credentials), address),
-        None => (None, rest),
-    };
-    let address = address.trim_end_matches('/').parse().ok();
-    let proxy = Proxy::socks5(address.with_context(expected)?);
-    match credentials {
-        None => Ok(proxy),
-        Some(credentials) => {
-            let (user, password) = credentials.split_once(':').with_context(expected)?;
-            Ok(proxy.with_password(user, password))
-        }
+/// Takes `name:80` and `[::1]:80` apart.
+fn host_and_port(server: &str) -> Option<(&str, u16)> {
+    let (host, port) = server.rsplit_once(':')?;
+    let host = host.trim_start_matches('[').trim_end_matches(']');
+    Some((host, port.parse().ok()?))
+}
+
+/// A proxy, as the command line names it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum ProxyUrl {
+    MtProxy(MtProxy),
+    Socks5(Proxy),
+}
+
+impl FromStr for ProxyUrl {
+    type Err = anyhow::Error;
+
+    /// Reads `socks5://[user:password@]address:port`, or a link of an `MTProxy`.
+    fn from_str(url: &str) -> anyhow::Result<Self> {
+        let Some(rest) = url.strip_prefix("socks5://") else {
+            let link = MtProxy::from_str(url);
+            return link.map(Self::MtProxy).context(
+                "expected socks5://[USER:PASSWORD@]ADDRESS:PORT or tg://proxy?server=…&port=…&secret=…",
+            );
+        };
+        let expected = "expected socks5://[USER:PASSWORD@]ADDRESS:PORT, an IP address and a port";
+        let (credentials, address) = match rest.rsplit_once('@') {
+            Some((credentials, address)) => (Some(credentials), address),
+            None => (None, rest),
+        };
+        let address = address.trim_end_matches('/').parse().ok();
+        let proxy = Proxy::socks5(address.context(expected)?);
+        Ok(Self::Socks5(match credentials {
+            None => proxy,
+            Some(credentials) => {
+                let (user, password) = credentials.split_once(':').context(expected)?;
+                proxy.with_password(user, password)
+            }
+        }))
     }
 }
 
@@ -302,19 +343,45 @@ mod tests {
     }
 
     #[test]
-    fn a_proxy_is_an_address_with_or_without_a_password() {
-        let plain = parse_proxy("socks5://127.0.0.1:1080").unwrap();
-        assert_eq!(plain, Proxy::socks5("127.0.0.1:1080".parse().unwrap()));
-        let with = parse_proxy("socks5://me:p@ss@[::1]:1080").unwrap();
-        let address = "[::1]:1080".parse().unwrap();
-        assert_eq!(with, Proxy::socks5(address).with_password("me", "p@ss"));
+    fn a_proxy_is_an_address_with_or_without_a_password_or_a_link() {
+        let plain = Proxy::socks5("127.0.0.1:1080".parse().unwrap());
+        assert_eq!(
+            proxy("socks5://127.0.0.1:1080"),
+            Some(ProxyUrl::Socks5(plain))
+        );
+        let with = Proxy::socks5("[::1]:1080".parse().unwrap()).with_password("me", "p@ss");
+        assert_eq!(
+            proxy("socks5://me:p@ss@[::1]:1080"),
+            Some(ProxyUrl::Socks5(with))
+        );
+        let link = format!("tg://proxy?server=a.example&port=443&secret={SECRET}");
+        let linked = MtProxy::new("a.example", 443, SECRET.parse().unwrap());
+        assert_eq!(proxy(&link), Some(ProxyUrl::MtProxy(linked)));
         for wrong in [
             "http://127.0.0.1:1",
             "socks5://127.0.0.1",
             "socks5://me@127.0.0.1:1",
+            "tg://proxy?server=a.example",
         ] {
-            assert!(parse_proxy(wrong).is_err(), "{wrong}");
+            assert_eq!(proxy(wrong), None, "{wrong}");
         }
+    }
+
+    #[test]
+    fn a_disguised_secret_is_shown_to_the_server_itself() {
+        let secret = format!("ee{SECRET}612e6578616d706c65");
+        assert_eq!(
+            transport(&["--secret", &secret]),
+            Ok((Framing::Intermediate, true, false))
+        );
+        assert_eq!(host_and_port("[::1]:443"), Some(("::1", 443)));
+        assert_eq!(host_and_port("a.example:443"), Some(("a.example", 443)));
+        assert_eq!(host_and_port("a.example"), None);
+        assert_eq!(host_and_port("a.example:65536"), None);
+    }
+
+    fn proxy(url: &str) -> Option<ProxyUrl> {
+        url.parse().ok()
     }
 
     const SECRET: &str = "000102030405060708090a0b0c0d0e0f";
