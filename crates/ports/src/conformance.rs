@@ -2,6 +2,10 @@
 //!
 //! A suite panics at the first rule that is broken.
 
+mod backend;
+
+pub use backend::backend;
+
 use std::future::poll_fn;
 use std::task::Poll;
 

@@ -7,3 +7,12 @@ use heliogram_ports::memory::MemoryKeys;
 async fn memory_keys_conform() {
     conformance::auth_keys(&MemoryKeys::new()).await;
 }
+
+#[tokio::test]
+async fn a_backend_with_nothing_in_between_conforms() {
+    conformance::backend(async |backend, pushes| {
+        backend.start(pushes);
+        backend
+    })
+    .await;
+}
