@@ -67,7 +67,7 @@ What CI runs, a person runs.
 
 usage: cargo xtask <command>
 
-  gen [--check] Makes the code in crates/tl/src/generated from the schemas, or compares it.
+  gen [--check] Makes the generated code of crates/tl and crates/grpc from the schemas, or compares it.
 
   tidy          Checks what compilers do not: which crate may use which, ring 1's whole
                 dependency tree, licences, sizes of files and functions, notes to self without

@@ -124,6 +124,8 @@ const EDGES: &[(&str, &[&str])] = &[
     ("heliogram-ports", BELOW_PORTS),
     ("heliogram-client", BELOW_SHELLS),
     ("heliogram-gateway", BELOW_SHELLS),
+    ("heliogram-grpc", BELOW_SHELLS),
+    ("heliogram-grpc-gen", &[]),
     ("heliogram-session", BELOW_SHELLS),
     ("heliogram-store-embedded", BELOW_SHELLS),
     (
@@ -177,6 +179,10 @@ const TEST_EDGES: &[(&str, &[&str])] = &[
     ("heliogram", &["heliogram-testkit"]),
     // The product as a stranger: our client against the servers of others.
     ("heliogram-interop", &["heliogram-client"]),
+    (
+        "heliogram-grpc",
+        &["heliogram-client", "heliogram-gateway", "heliogram-session"],
+    ),
     (
         "heliogram-examples",
         &[

@@ -1,6 +1,9 @@
 //! `cargo xtask gen`: makes the checked-in code from the schemas, or checks that it is current.
 //!
-//! The service types come from `schema/`; the table of the API layer from the schema that a published package carries.
+//! The service types come from `schema/`; the table of the API layer from the schema that a published package carries;
+//! the gRPC contracts from `schema/heliogram`.
+
+mod grpc;
 
 use std::fs;
 use std::io::Write as _;
@@ -25,7 +28,7 @@ pub(crate) fn run(check: bool) -> Result<()> {
         let text = read(&root.join(options.source))?;
         let schema = schema::parse(&text).context(options.source)?;
         let code = types(&schema, options).context(options.source)?;
-        put(&root, options.module, &code, check)?;
+        put_module(&root, options.module, &code, check)?;
     }
     let text = read(&layer_source()?)?;
     let first_line = text.lines().next().unwrap_or_default();
@@ -34,26 +37,27 @@ pub(crate) fn run(check: bool) -> Result<()> {
         .context("the layer's schema doesn't begin with its number")?;
     let schema = schema::parse(&text).context(LAYER_PACKAGE)?;
     let source = format!("tl/api.tl of the package {LAYER_PACKAGE} {LAYER_PACKAGE_VERSION}");
-    put(
-        &root,
-        "layer",
-        &layer(&schema, number.parse()?, &source),
-        check,
-    )
+    let code = layer(&schema, number.parse()?, &source);
+    put_module(&root, "layer", &code, check)?;
+    grpc::run(&root, check)
 }
 
-/// Writes or compares a module's file.
-fn put(root: &Path, module: &str, code: &str, check: bool) -> Result<()> {
-    let code = rustfmt(code)?;
+/// Writes or compares a module of the TL types.
+fn put_module(root: &Path, module: &str, code: &str, check: bool) -> Result<()> {
     let path = root.join(GENERATED).join(module).with_extension("rs");
-    if fs::read_to_string(&path).is_ok_and(|current| current == code) {
+    put(root, &path, &rustfmt(code)?, check)
+}
+
+/// Writes or compares a file.
+fn put(root: &Path, path: &Path, code: &str, check: bool) -> Result<()> {
+    if fs::read_to_string(path).is_ok_and(|current| current == code) {
         return Ok(());
     }
-    let shown = path.strip_prefix(root).unwrap_or(&path).display();
+    let shown = path.strip_prefix(root).unwrap_or(path).display();
     if check {
         bail!("{shown} is not what its source gives: run `cargo xtask gen`");
     }
-    fs::write(&path, code).with_context(|| format!("{shown} can't be written"))
+    fs::write(path, code).with_context(|| format!("{shown} can't be written"))
 }
 
 fn read(path: &Path) -> Result<String> {

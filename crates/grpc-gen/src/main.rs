@@ -1,0 +1,51 @@
+//! Makes the Rust side of the gRPC contracts under `schema/heliogram`, without protoc.
+//!
+//! `heliogram-grpc-gen ROOT OUT` writes one file for each package, and the descriptors that reflection serves. A program of
+//! its own, so that whoever runs xtask need not build a compiler of protocol buffers.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context as _, Result, bail};
+use prost::Message as _;
+
+fn main() -> Result<()> {
+    let mut arguments = std::env::args_os().skip(1).map(PathBuf::from);
+    let (Some(root), Some(out), None) = (arguments.next(), arguments.next(), arguments.next())
+    else {
+        bail!("usage: heliogram-grpc-gen ROOT OUT")
+    };
+    generate(&root.join("schema"), &out)
+}
+
+fn generate(schema: &Path, out: &Path) -> Result<()> {
+    let descriptors = protox::compile(CONTRACTS.map(|it| schema.join(it)), [schema])
+        .context("the contracts don't compile")?;
+    fs::create_dir_all(out)?;
+    // Reflection has no use for the positions of comments, and they would be most of the file.
+    let mut lean = descriptors.clone();
+    for file in &mut lean.file {
+        file.source_code_info = None;
+    }
+    fs::write(out.join("descriptors.binpb"), lean.encode_to_vec())?;
+    tonic_prost_build::configure()
+        .out_dir(out)
+        .bytes(".")
+        .skip_debug(REDACTED)
+        .emit_rerun_if_changed(false)
+        .compile_fds(descriptors)
+        .context("no code for the contracts")?;
+    Ok(())
+}
+
+/// The contracts, below `schema/`.
+const CONTRACTS: [&str; 2] = [
+    "heliogram/backend/v1/backend.proto",
+    "heliogram/cluster/v1/keys.proto",
+];
+
+/// Messages that hold keys or salts: `heliogram-grpc` writes their `Debug` by hand.
+const REDACTED: [&str; 2] = [
+    ".heliogram.cluster.v1.FirstSalt",
+    ".heliogram.cluster.v1.KeyRecord",
+];

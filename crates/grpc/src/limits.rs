@@ -1,0 +1,55 @@
+//! Every maximum of the contracts, with its unit. A test stands on each side of each edge.
+
+use std::time::Duration;
+
+use heliogram_proto::limits::{FRAME_BYTES_MAX_CLIENT, UNPACKED_BYTES_MAX};
+
+/// Bytes of one message on the wire: the largest call, answer or frame, and what is around it.
+pub const MESSAGE_BYTES_MAX: usize = larger(FRAME_BYTES_MAX_CLIENT, UNPACKED_BYTES_MAX) + (1 << 20);
+
+/// Bytes from which no more is added to a batch; one larger item travels alone.
+pub const BATCH_BYTES: usize = 256 << 10;
+
+/// Calls that one backend is asked at the same time, unless it is told otherwise; one more is refused.
+pub const CALLS_MAX: usize = 16_384;
+
+/// Calls of one stream that a backend runs at the same time; one more fails.
+pub const CALLS_PER_STREAM_MAX: usize = 16_384;
+
+/// How long a backend may take for an answer, unless it is told otherwise.
+pub const CALL_PATIENCE: Duration = Duration::from_secs(60);
+
+/// How long a question about a key, or about a user, may take.
+pub const QUESTION_PATIENCE: Duration = Duration::from_secs(10);
+
+/// Pause before a connection or a question that has failed is tried again, at first.
+pub const RETRY_PAUSE_MIN: Duration = Duration::from_millis(50);
+
+/// Pause before a connection or a question that has failed is tried again, in the end.
+pub const RETRY_PAUSE_MAX: Duration = Duration::from_secs(2);
+
+/// Bytes of pushes that wait for a session node, or for its word that they have arrived; what does not fit is replaced
+/// by `updatesTooLong`.
+pub const PUSHES_WAITING_BYTES_MAX: usize = 64 << 20;
+
+/// Users and sessions that wait for their `updatesTooLong`; of more, the rest hears nothing.
+pub const PUSHES_MISSED_MAX: usize = 1 << 20;
+
+/// How long an answer waits until the session node knows who has logged in by it.
+pub const USER_PATIENCE: Duration = Duration::from_secs(5);
+
+/// How long a handshake of TLS may take.
+pub const TLS_HANDSHAKE_MAX: Duration = Duration::from_secs(10);
+
+/// Handshakes of TLS that run at the same time; more connections wait in the listener's queue.
+pub const TLS_HANDSHAKES_MAX: usize = 256;
+
+/// Pause between two signs of life on a connection, and how long the answer to one may take.
+pub const KEEPALIVE: Duration = Duration::from_secs(10);
+
+/// Requests of one connection that are open at the same time.
+pub const REQUESTS_PER_CONNECTION_MAX: u32 = 32_768;
+
+const fn larger(a: usize, b: usize) -> usize {
+    if a > b { a } else { b }
+}

@@ -1,0 +1,102 @@
+//! The session host's end.
+
+use std::sync::Arc;
+
+use heliogram_ports::Pushes;
+use heliogram_proto::ids::{AuthKeyId, Identity};
+use tokio::sync::mpsc;
+use tokio_stream::wrappers::ReceiverStream;
+use tonic::{Request, Response, Status, Streaming};
+
+use crate::generated::backend::push_server::Push as Contract;
+use crate::generated::backend::pushes_request::Request as Asked;
+use crate::generated::backend::{
+    PushReply, PushRequest, PushesReply, PushesRequest, SetUserReply, SetUserRequest,
+};
+use crate::wire::push_from;
+
+/// Takes updates of backends in other processes to the sessions of this one.
+pub struct PushService {
+    pushes: Arc<dyn Pushes>,
+}
+
+impl PushService {
+    /// Serves `pushes`.
+    #[must_use]
+    pub fn new(pushes: Arc<dyn Pushes>) -> Self {
+        Self { pushes }
+    }
+}
+
+impl std::fmt::Debug for PushService {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("PushService").finish_non_exhaustive()
+    }
+}
+
+fn push(pushes: &dyn Pushes, push: PushRequest) -> Result<(), Status> {
+    let refused = |refused| Status::invalid_argument(format!("{refused}"));
+    pushes.push(push_from(push)?).map_err(refused)
+}
+
+fn set_user(pushes: &dyn Pushes, request: &SetUserRequest) {
+    pushes.set_user(Identity(AuthKeyId(request.identity)), request.user);
+}
+
+#[tonic::async_trait]
+impl Contract for PushService {
+    async fn push(&self, request: Request<PushRequest>) -> Result<Response<PushReply>, Status> {
+        push(&*self.pushes, request.into_inner())?;
+        Ok(Response::new(PushReply {}))
+    }
+
+    async fn set_user(
+        &self,
+        request: Request<SetUserRequest>,
+    ) -> Result<Response<SetUserReply>, Status> {
+        set_user(&*self.pushes, request.get_ref());
+        Ok(Response::new(SetUserReply {}))
+    }
+
+    type PushesStream = ReceiverStream<Result<PushesReply, Status>>;
+
+    async fn pushes(
+        &self,
+        request: Request<Streaming<PushesRequest>>,
+    ) -> Result<Response<Self::PushesStream>, Status> {
+        let (replies, sent) = mpsc::channel(REPLIES_AHEAD);
+        tokio::spawn(take(
+            Arc::clone(&self.pushes),
+            request.into_inner(),
+            replies,
+        ));
+        Ok(Response::new(ReceiverStream::new(sent)))
+    }
+}
+
+async fn take(
+    pushes: Arc<dyn Pushes>,
+    mut requests: Streaming<PushesRequest>,
+    replies: mpsc::Sender<Result<PushesReply, Status>>,
+) {
+    let mut done = 0;
+    while let Ok(Some(PushesRequest { request })) = requests.message().await {
+        let outcome = match request {
+            Some(Asked::Push(request)) => push(&*pushes, request),
+            Some(Asked::SetUser(request)) => {
+                set_user(&*pushes, &request);
+                Ok(())
+            }
+            None => Err(Status::invalid_argument("a request must ask for something")),
+        };
+        done += 1;
+        let is_refused = outcome.is_err();
+        let reply = outcome.map(|()| PushesReply { done });
+        if replies.send(reply).await.is_err() || is_refused {
+            return;
+        }
+    }
+}
+
+/// Replies between the sessions and the connection.
+const REPLIES_AHEAD: usize = 64;

@@ -1,0 +1,47 @@
+//! The pause before something that has failed is tried again: longer each time, never quite the same.
+
+use std::time::Duration;
+
+use heliogram_ports::random;
+use rand_core::Rng as _;
+
+use crate::limits::{RETRY_PAUSE_MAX, RETRY_PAUSE_MIN};
+
+/// The next pause.
+#[derive(Debug)]
+pub(crate) struct Pause(Duration);
+
+impl Default for Pause {
+    fn default() -> Self {
+        Self(RETRY_PAUSE_MIN)
+    }
+}
+
+impl Pause {
+    /// Waits; the next time for twice as long.
+    pub(crate) async fn wait(&mut self) {
+        tokio::time::sleep(self.next()).await;
+    }
+
+    /// Returns a pause between half of the time and all of it, so that those who failed together do not come together.
+    fn next(&mut self) -> Duration {
+        let half = self.0 / 2;
+        let spread = u64::try_from(half.as_millis()).unwrap_or(0).max(1);
+        self.0 = (self.0 * 2).min(RETRY_PAUSE_MAX);
+        half + Duration::from_millis(random::lend().next_u64() % spread)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pauses_grow_and_stay_within_their_bounds() {
+        let mut pause = Pause::default();
+        let pauses: Vec<_> = (0..12).map(|_| pause.next()).collect();
+        assert!(pauses[0] >= RETRY_PAUSE_MIN / 2 && pauses[0] < RETRY_PAUSE_MIN);
+        assert!(pauses[11] >= RETRY_PAUSE_MAX / 2 && pauses[11] < RETRY_PAUSE_MAX);
+        assert!(pauses[6] > pauses[0]);
+    }
+}

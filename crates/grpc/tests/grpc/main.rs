@@ -1,0 +1,13 @@
+//! Both ends of each contract over real sockets.
+
+#![expect(
+    clippy::expect_used,
+    clippy::panic,
+    clippy::unwrap_used,
+    reason = "a test fails by panicking"
+)]
+
+mod backend;
+mod keys;
+mod process;
+mod roles;
