@@ -10,6 +10,7 @@ use crate::cx::{Cx, Mono};
 use crate::envelope::{self, Message};
 use crate::exchange::client::{self as exchange, Error, Made, restart_after};
 use crate::exchange::plain;
+use crate::limits::EXCHANGE_RESTARTS_MAX;
 use crate::port::Reply;
 use crate::session::client::Binding;
 use crate::side::Client;
@@ -135,9 +136,14 @@ impl Engine {
             self.keys.renew_again_at(cx.now.mono + RENEW_PAUSE);
             return self.hang_up(cx);
         }
-        self.failed_exchanges += 1;
-        let helps = !matches!(error, Error::NoKnownKey(_));
-        let wait = restart_after(self.failed_exchanges).filter(|_| helps);
+        self.failed_exchanges = self.failed_exchanges.saturating_add(1);
+        let wait = if self.has_met {
+            // Anybody on the way could have written this, and the server was there before.
+            restart_after(self.failed_exchanges.min(EXCHANGE_RESTARTS_MAX))
+        } else {
+            let helps = !matches!(error, Error::NoKnownKey(_));
+            restart_after(self.failed_exchanges).filter(|_| helps)
+        };
         let Some(wait) = wait else {
             self.failed_exchanges = 0;
             return self.fail(Failure::Exchange(error), cx);

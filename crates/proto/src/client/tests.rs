@@ -368,6 +368,8 @@ struct Server {
     /// Queries of exchanges that were not answered yet.
     held: Vec<Vec<u8>>,
     holds_exchanges: bool,
+    /// Somebody stands in the way, and offers a key that nobody knows.
+    offers_strange_key: bool,
     refuses_bindings: Option<i32>,
     ignores_bindings: bool,
     refused: usize,
@@ -460,7 +462,10 @@ impl Server {
         let answer = match Query::parse(query).unwrap().0 {
             Query::ReqPq { nonce } => {
                 let state = AwaitReqDh::begin(nonce, &mut rng);
-                let answer = state.res_pq(&config.keys);
+                let mut answer = state.res_pq(&config.keys);
+                if self.offers_strange_key {
+                    *answer.last_mut().unwrap() ^= 1;
+                }
                 self.first = Some(state);
                 answer
             }

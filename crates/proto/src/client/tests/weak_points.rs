@@ -3,7 +3,7 @@
 use core::time::Duration;
 
 use super::{CALL, LIFE, World, length_of};
-use crate::client::{Config, Effect, Engine, Event, Failure};
+use crate::client::{Config, Effect, Engine, Event, Failure, Input};
 use crate::cx::{Cx, Now, Unix};
 use crate::exchange::testing::{NOW_S, random, server_key};
 use crate::ids::SessionId;
@@ -31,6 +31,32 @@ fn a_stranger_may_say_twice_that_it_serves_another_dc_and_a_server_that_was_met_
         assert_eq!(world.told.contains(&failed), times == 3, "{times}");
         world.advance(Duration::from_secs(3));
     }
+}
+
+#[test]
+fn a_strange_key_ends_a_client_that_has_met_no_server_and_no_other() {
+    let is_end = |it: &Event| matches!(it, Event::Failed(Failure::Exchange(_)));
+    let mut world = World::new();
+    world.start();
+    world.server.is_gone = true;
+    world.hear(Input::Disconnected);
+    world.advance(LIFE * 2);
+    world.server.is_gone = false;
+    world.server.offers_strange_key = true;
+    let before = world.dials;
+    world.advance(Duration::from_hours(1));
+    assert!(!world.told.iter().any(is_end));
+    // Sixteen seconds between two tries, in the end.
+    let tries = world.dials - before;
+    assert!((200..250).contains(&tries), "{tries}");
+    world.server.offers_strange_key = false;
+    world.advance(Duration::from_mins(5));
+    world.call_is_answered();
+
+    let mut world = World::new();
+    world.server.offers_strange_key = true;
+    world.start();
+    assert!(world.told.iter().any(is_end), "{:?}", world.told);
 }
 
 #[test]
