@@ -87,15 +87,9 @@ impl Ledger {
             .send_modify(|it| *it.given_up.entry(method).or_default() += 1);
     }
 
-    /// Counts a token; returns how often it was run before.
-    pub(super) fn run(&self, token: i64) -> usize {
-        let mut before = 0;
-        self.account.send_modify(|it| {
-            let runs = it.run.entry(token).or_default();
-            before = *runs;
-            *runs += 1;
-        });
-        before
+    pub(super) fn run(&self, token: i64) {
+        self.account
+            .send_modify(|it| *it.run.entry(token).or_default() += 1);
     }
 }
 

@@ -23,9 +23,8 @@ impl Backend {
         if news.user(to).is_none() {
             return Err(refuse(400, "PEER_ID_INVALID"));
         }
-        if self.ledger.run(request.random_id) > 0 {
-            return Err(refuse(500, "RANDOM_ID_DUPLICATE"));
-        }
+        self.ledger.run(request.random_id);
+        news.use_random_id(from, request.random_id)?;
         let (sent, message) = news.write_sent(from, to, &request.message)?;
         let except = Some((asked.call.identity, asked.call.session_id));
         let echo = news.with_people(updates(vec![sent.clone()]));

@@ -8,7 +8,7 @@
 //! ```
 //!
 //! Knows a few dozen methods, with the API's checks and under the API's error names; every other method is answered as
-//! a test says ([`Backend::answer`]) or with `INPUT_METHOD_INVALID`. Not for production: nothing is durable, and
+//! a test says ([`Script::answer`]) or with `INPUT_METHOD_INVALID`. Not for production: nothing is durable, and
 //! whoever comes may be taken for somebody ([`Backend::welcome`]).
 //!
 //! Sources: <https://core.telegram.org/methods>, <https://core.telegram.org/api/files>,

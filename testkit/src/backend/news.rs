@@ -3,7 +3,7 @@
 //! Numbers and logs are [`heliogram_proto::updates::server`]'s. What is recorded and not pushed is a gap for whoever
 //! gets the next push.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use grammers_tl_types::{enums, functions, types};
 use heliogram_proto::updates::UpdateState;
@@ -30,6 +30,8 @@ pub struct News {
 struct PersonalBox {
     account: Account<enums::Update>,
     last_message: i32,
+    /// The `random_id`s of what was sent: of each, once.
+    sent: BTreeSet<i64>,
 }
 
 #[derive(Debug)]
@@ -73,6 +75,7 @@ impl News {
         self.boxes.entry(user.id).or_insert_with(|| PersonalBox {
             account: Account::new(state, KEPT),
             last_message: 0,
+            sent: BTreeSet::new(),
         });
         self.people.entry(user.id).or_insert(user);
     }
@@ -224,6 +227,15 @@ impl News {
         };
         let update = self.record(from, 1, |at| new_message(message, at))?;
         Ok((update, id))
+    }
+
+    /// Takes note of a `random_id`; an error if its sender has used it.
+    pub(super) fn use_random_id(&mut self, from: i64, random_id: i64) -> Outcome<()> {
+        if self.personal(from)?.sent.insert(random_id) {
+            Ok(())
+        } else {
+            Err(refuse(500, "RANDOM_ID_DUPLICATE"))
+        }
     }
 
     /// Records a message in a channel, and pushes nothing.
