@@ -63,6 +63,8 @@ impl RpcError {
                 _ => Remedy::None,
             },
             (420, _) => number.map_or(Remedy::None, wait),
+            // Has been done already: once more is the same answer.
+            (500, "RANDOM_ID_DUPLICATE") => Remedy::None,
             // Everything else is a mistake of the server's, and passes.
             _ => Remedy::Retry,
         }
@@ -139,6 +141,7 @@ mod tests {
             (420, "FLOOD_WAIT_99999999", wait(14 * 86_400)),
             (420, "FROZEN_METHOD_INVALID", Remedy::None),
             (500, "RPC_CALL_FAIL", Remedy::Retry),
+            (500, "RANDOM_ID_DUPLICATE", Remedy::None),
             (-503, "Timeout", Remedy::Retry),
             (599, "WHATEVER", Remedy::Retry),
         ] {
