@@ -96,6 +96,12 @@ impl<U> Updates<U> {
         self.channels.positions()
     }
 
+    /// Returns how far a channel has come, if anything is known of it.
+    #[must_use]
+    pub fn channel(&self, channel_id: i64) -> Option<i32> {
+        self.channels.position(channel_id)
+    }
+
     /// Handles what happened.
     pub fn handle(&mut self, input: Input<U>, cx: &mut Cx<'_, Effect<U>>) {
         self.idle_until = Some(cx.now.mono + Duration::from_secs(UPDATES_IDLE_S));
@@ -107,7 +113,7 @@ impl<U> Updates<U> {
             } => {
                 self.on_channel_difference(channel_id, difference, cx);
             }
-            Input::ChannelGone { channel_id } => self.channels.forget(channel_id),
+            Input::ChannelGone { channel_id } => self.channels.forget(channel_id, cx.out),
             Input::ChannelTooLong { channel_id, pts } => {
                 self.channels.on_too_long(channel_id, pts, cx);
             }

@@ -49,8 +49,16 @@ impl<U> Channels<U> {
             .map(|(&id, channel)| (id, channel.sequence.local()))
     }
 
-    pub(super) fn forget(&mut self, id: i64) {
-        self.channels.remove(&id);
+    pub(super) fn position(&self, id: i64) -> Option<i32> {
+        self.channels.get(&id).map(|it| it.sequence.local())
+    }
+
+    /// Forgets a channel. What waits for a gap in it to be closed waits no longer.
+    pub(super) fn forget(&mut self, id: i64, out: &mut Vec<Effect<U>>) {
+        if let Some(channel) = self.channels.remove(&id) {
+            let left = channel.sequence.into_postponed().flatten();
+            out.extend(left.map(Effect::Deliver));
+        }
     }
 
     /// Offers an update to its channel. One that there is no room for is delivered as it comes.

@@ -149,7 +149,8 @@ pub enum Input<U> {
         /// The answer.
         difference: ChannelDifference<U>,
     },
-    /// The channel can't be reached any more: `CHANNEL_PRIVATE`, `CHANNEL_INVALID`, or the account was removed.
+    /// The channel can't be reached any more: `CHANNEL_PRIVATE`, `CHANNEL_INVALID`, or the account was removed. What
+    /// came and waited for a gap to be closed is delivered; then the channel is forgotten.
     ChannelGone {
         /// Which channel.
         channel_id: i64,

@@ -109,6 +109,14 @@ impl<P> Sequence<P> {
         self.gap_until = None;
     }
 
+    /// Returns what waits and is still to come, in order: nothing will close the gaps.
+    pub(super) fn into_postponed(self) -> impl Iterator<Item = P> {
+        let local = self.local;
+        let later = self.postponed.into_iter();
+        let later = later.filter(move |it| it.before() >= local);
+        later.map(|it| it.payload)
+    }
+
     /// Stops waiting: a difference is asked for.
     pub(super) const fn pause(&mut self) {
         self.gap_until = None;

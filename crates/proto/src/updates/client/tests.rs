@@ -197,6 +197,23 @@ fn a_channel_that_was_missed_too_long_is_told_and_one_that_is_gone_is_forgotten(
 }
 
 #[test]
+fn what_waits_in_a_channel_that_is_gone_is_delivered_and_what_comes_later_begins_anew() {
+    let mut world = World::settled();
+    world.handle(batch(&[channel(7, 501, "a")]));
+    world.handle(batch(&[channel(7, 505, "e"), channel(7, 503, "c")]));
+    world.pass(Duration::from_millis(500));
+    world.handle(batch(&[channel(7, 501, "a"), channel(7, 504, "d")]));
+    world.took();
+    assert_eq!(world.updates.channel(7), Some(501));
+    let channel_id = 7;
+    world.handle(Input::ChannelGone { channel_id });
+    assert_eq!(world.delivered(), ["c", "d", "e"]);
+    assert_eq!(world.updates.channel(7), None);
+    world.handle(batch(&[channel(7, 901, "x")]));
+    assert_eq!(world.delivered(), ["x"]);
+}
+
+#[test]
 fn slices_follow_each_other_at_once_and_what_came_meanwhile_comes_last() {
     let mut world = World::settled();
     world.handle(Input::Lost);
