@@ -27,6 +27,8 @@ use crate::notices::{Notice, Notices, Waiting};
 use crate::retry::Tries;
 use crate::setup::Setup;
 use crate::storage;
+#[cfg(feature = "layer-222")]
+use crate::updates::{self, Fed, Outlet, Position, Updates};
 
 /// A client of one account, or of none yet. Cheap to clone; all clones are one. When the last is dropped, the
 /// connections end; [`Client::shutdown`] ends them in order.
@@ -55,6 +57,9 @@ struct Shared {
     kept: Mutex<storage::State>,
     storage: Arc<dyn storage::Storage>,
     notices: Arc<Waiting>,
+    /// What a stream of updates is fed with.
+    #[cfg(feature = "layer-222")]
+    updates: Arc<Outlet>,
 }
 
 impl Client {
@@ -79,6 +84,8 @@ impl Client {
             kept: Mutex::new(kept),
             storage: Arc::clone(&setup.storage),
             notices: Arc::default(),
+            #[cfg(feature = "layer-222")]
+            updates: Arc::default(),
         };
         let client = Self {
             inner: Arc::new(Inner {
@@ -183,6 +190,17 @@ impl Client {
         (setup.introduction.api_id, &setup.api_hash)
     }
 
+    /// Begins a stream of updates, which are in order and without gaps. It goes on where an earlier one has been
+    /// ([`Updates::position`]); without a position, from now on.
+    ///
+    /// There is one at a time: beginning another ends it. While it lives, updates go to it and not to
+    /// [`Client::notices`]. It is a client itself: connections last as long as it does.
+    #[cfg(feature = "layer-222")]
+    #[must_use]
+    pub fn updates(&self, from: Option<Position>) -> Updates {
+        Updates::new(self.clone(), Arc::clone(&self.inner.shared.updates), from)
+    }
+
     /// Returns what comes without being asked for, as it comes: whoever reads last gets the next.
     #[must_use]
     pub fn notices(&self) -> Notices {
@@ -202,6 +220,8 @@ impl Client {
         for line in lines {
             line.stop(by).await;
         }
+        #[cfg(feature = "layer-222")]
+        self.inner.shared.updates.end();
     }
 
     /// Returns how long a call may wait for its answer.
@@ -247,6 +267,12 @@ impl fmt::Debug for Client {
 }
 
 impl Shared {
+    /// Tells whether updates from a data centre go to the stream: there is one, and it is the account's home.
+    #[cfg(feature = "layer-222")]
+    fn is_for_stream(&self, dc: i32) -> bool {
+        self.updates.is_taken() && self.kept.lock().home == Some(dc)
+    }
+
     /// Changes what is kept, and keeps it.
     fn keep_with(&self, change: impl FnOnce(&mut storage::State)) {
         let mut kept = self.kept.lock();
@@ -272,11 +298,29 @@ impl Listener for Shared {
     }
 
     fn update(&self, dc: i32, object: Bytes) {
+        #[cfg(feature = "layer-222")]
+        if self.is_for_stream(dc) {
+            return self.updates.push(Fed::Object(object));
+        }
         self.notices.push(Notice::Update { dc, object });
     }
 
     fn missed(&self, dc: i32) {
+        #[cfg(feature = "layer-222")]
+        if self.is_for_stream(dc) {
+            return self.updates.push(Fed::Lost);
+        }
         self.notices.push(Notice::Missed { dc });
+    }
+
+    #[cfg(feature = "layer-222")]
+    fn result(&self, dc: i32, request: &Bytes, result: &Bytes) {
+        if updates::is_of_interest(result) && self.is_for_stream(dc) {
+            self.updates.push(Fed::Result {
+                request: request.clone(),
+                result: result.clone(),
+            });
+        }
     }
 
     fn connected(&self, dc: i32, is_connected: bool) {

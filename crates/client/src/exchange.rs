@@ -72,5 +72,8 @@ impl Listener for Kept {
 
     fn missed(&self, _dc: i32) {}
 
+    #[cfg(feature = "layer-222")]
+    fn result(&self, _dc: i32, _request: &Bytes, _result: &Bytes) {}
+
     fn connected(&self, _dc: i32, _is_connected: bool) {}
 }

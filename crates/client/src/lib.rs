@@ -57,6 +57,8 @@ mod rpc_error;
 mod setup;
 pub mod storage;
 mod telegram;
+#[cfg(feature = "layer-222")]
+pub mod updates;
 mod with_reconnect;
 
 pub use begun::Begun;

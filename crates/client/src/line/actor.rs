@@ -52,6 +52,9 @@ struct Waiting {
     answer: tokio::sync::oneshot::Sender<Result<Bytes, InvokeError>>,
     /// It carries the introduction.
     introduces: bool,
+    /// The method, which says what its answer is about.
+    #[cfg(feature = "layer-222")]
+    request: Bytes,
 }
 
 impl Actor {
@@ -219,6 +222,8 @@ impl Actor {
                     ticket: call.ticket,
                     answer: call.answer,
                     introduces,
+                    #[cfg(feature = "layer-222")]
+                    request: call.body,
                 };
                 self.calls.insert(number, waiting);
             }
@@ -276,6 +281,10 @@ impl Actor {
         let waiting = self.calls.get(&call);
         if waiting.is_some_and(|it| it.introduces) && knows_us(&outcome) {
             self.is_introduced = true;
+        }
+        #[cfg(feature = "layer-222")]
+        if let (Some(waiting), Ok(result)) = (waiting, &outcome) {
+            self.listener.result(self.dc, &waiting.request, result);
         }
         self.settle(call, outcome);
     }

@@ -28,6 +28,9 @@ pub(crate) trait Listener: Send + Sync + 'static {
     fn update(&self, dc: i32, object: Bytes);
     /// Updates may have been lost.
     fn missed(&self, dc: i32);
+    /// A method was answered with a result, which its caller is about to get.
+    #[cfg(feature = "layer-222")]
+    fn result(&self, dc: i32, request: &Bytes, result: &Bytes);
     /// Calls go out now, or don't.
     fn connected(&self, dc: i32, is_connected: bool);
 }

@@ -9,7 +9,7 @@ use heliogram_testkit::backend::{Content, generated, things};
 use heliogram_testkit::server::{GUEST, Servers, public_key};
 
 /// A client of all of these, at home at the first.
-async fn client_of(servers: &Servers) -> Client {
+pub(crate) async fn client_of(servers: &Servers) -> Client {
     let mut builder = Client::builder()
         .api_id(4)
         .api_hash("hash")

@@ -15,3 +15,4 @@ mod reach;
 mod remedies;
 mod server;
 mod setup;
+mod updates;
