@@ -86,7 +86,7 @@ pub mod call {
     //! use std::time::Duration;
     //!
     //! use heliogram_client::tl::{functions, types};
-    //! use heliogram_client::{Client, InvokeError, Remedy};
+    //! use heliogram_client::{Client, InvokeError, RpcErrorKind};
     //!
     //! # use heliogram_client::DataCentre;
     //! # use heliogram_testkit::server::{Servers, public_key};
@@ -105,7 +105,7 @@ pub mod call {
     //!     Ok(state) => println!("{state:?}"),
     //!     Err(InvokeError::Rpc(error)) => {
     //!         assert_eq!((error.name.as_str(), error.parameter), ("FLOOD_WAIT", Some(4242)));
-    //!         assert_eq!(error.remedy(), Remedy::Wait(Duration::from_secs(4242)));
+    //!         assert_eq!(error.kind(), RpcErrorKind::FloodWait(Duration::from_secs(4242)));
     //!     }
     //!     // No answer: whether it was executed is not known.
     //!     Err(InvokeError::TimedOut | InvokeError::Uncertain) => println!("make it again if that does no harm"),
@@ -132,7 +132,36 @@ pub mod call {
     //!
     //! While the connection is gone calls wait, each for its own time
     //! ([`Builder::call_time_max`](crate::Builder::call_time_max)). After reconnecting they are sent again under the same
-    //! message id, by which a server that still has the session recognises what it has run.
+    //! message id, by which a server that still has the session recognises what it has run. If
+    //! [`Builder::reconnect`](crate::Builder::reconnect) allows no further try, they end with
+    //! [`InvokeError::ConnectionLost`](crate::InvokeError::ConnectionLost), and the next call tries again;
+    //! [`with_reconnect`](crate::with_reconnect) puts the same policy around anything.
+    //!
+    //! ## In an order
+    //!
+    //! [`Client::begin`](crate::Client::begin) queues a call before it returns, and
+    //! [`Client::begin_after`](crate::Client::begin_after) has the server run one after another without a round trip between
+    //! them: if the first fails, so does the second. Nothing is done by itself about their errors.
+    //!
+    //! ```
+    //! use heliogram_client::tl::functions::help::{GetConfig, GetNearestDc};
+    //!
+    //! # use heliogram_client::{Client, DataCentre};
+    //! # use heliogram_testkit::server::{Servers, public_key};
+    //! # #[tokio::main(flavor = "current_thread")]
+    //! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    //! # let servers = Servers::start([2])?;
+    //! # let dc = DataCentre::new(2, [servers.at(2).address()]);
+    //! # let builder = Client::builder().api_id(4).api_hash("hash").server_key(public_key()).data_centre(dc);
+    //! # let client = builder.connect().await?;
+    //! let first = client.begin(&GetConfig {})?;
+    //! let second = client.begin_after(&first, &GetNearestDc {})?;
+    //! first.answer().await?;
+    //! second.answer().await?;
+    //! # client.shutdown().await;
+    //! # Ok(())
+    //! # }
+    //! ```
     //!
     //! ## Other schemas
     //!
@@ -209,8 +238,10 @@ pub mod keys {
     //! # }
     //! ```
     //!
-    //! Without a passphrase a file is protected by its permissions alone. A file that can't be read is an error and never
-    //! overwritten; two clients can't have the same file at once.
+    //! Without a passphrase a file is protected by its permissions alone;
+    //! [`Protection::Passphrase`](crate::storage::Protection::Passphrase) seals it, and
+    //! [`Protection::Key`](crate::storage::Protection::Key) with a key that a keyring or a vault keeps. A file that can't be read is
+    //! an error and never overwritten; two clients can't have the same file at once.
     //!
     //! ## From and to other programs
     //!
