@@ -10,6 +10,7 @@ pub mod conformance;
 pub mod memory;
 pub mod metrics;
 pub mod random;
+pub mod record;
 
 use std::future::Future;
 use std::pin::Pin;

@@ -11,7 +11,6 @@
 //! Does not cache: the gateway does.
 
 mod master;
-mod record;
 mod schema;
 mod tables;
 mod writer;
@@ -21,13 +20,13 @@ use std::sync::Arc;
 
 use heliogram_crypto::SecretBytes;
 use heliogram_ports::clock::unix_now;
+use heliogram_ports::record::Sealer;
 use heliogram_ports::{AuthKeys, Binding, Bound, BoxFuture, Inserted, KeyRecord, Unavailable};
 use heliogram_proto::ids::{AuthKeyId, Term};
 use redb::{Database, ReadableDatabase};
 use tokio::sync::Semaphore;
 
 pub use crate::master::MasterKeyFile;
-use crate::record::Sealer;
 use crate::writer::{Request, Writer};
 
 /// Where the store lies, and which master key it uses.

@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use heliogram_crypto::SecretBytes;
+use heliogram_ports::record::Sealer;
 use heliogram_proto::ids::Term;
 use rand_core::{Rng, UnwrapErr};
 use redb::{
@@ -11,7 +12,6 @@ use redb::{
 };
 
 use crate::OpenError;
-use crate::record::Sealer;
 
 /// Sealed records by key id.
 pub(crate) const KEYS: TableDefinition<'_, i64, &[u8]> = TableDefinition::new("keys");

@@ -1,11 +1,11 @@
 //! The tables of keys within one transaction: every change keeps the rows of a key together.
 
+use heliogram_ports::record::Sealer;
 use heliogram_ports::{Binding, Bound, Inserted, KeyKind, KeyRecord};
 use heliogram_proto::exchange::binding::surplus;
 use heliogram_proto::ids::AuthKeyId;
 use redb::{ReadableTable, Table, WriteTransaction};
 
-use crate::record::Sealer;
 use crate::schema::{BOUND, ENDS, KEYS};
 
 /// Ended keys removed in one transaction: the writer must not hold up handshakes for long.

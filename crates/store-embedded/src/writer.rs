@@ -8,12 +8,12 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, TrySendError, sync
 use std::time::{Duration, Instant};
 
 use heliogram_ports::clock::unix_now;
+use heliogram_ports::record::Sealer;
 use heliogram_ports::{Binding, Bound, BoxFuture, Inserted, KeyRecord, Unavailable};
 use heliogram_proto::ids::AuthKeyId;
 use redb::Database;
 use tokio::sync::oneshot;
 
-use crate::record::Sealer;
 use crate::tables::{PURGE_MAX, Tables};
 
 /// Requests that may wait; more are refused, which pushes back on handshakes.

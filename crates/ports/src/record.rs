@@ -1,11 +1,12 @@
-//! Records as bytes, and their seals. Drawn field by field in `docs/record-format.md`.
+//! Records as bytes, and their seals: what every store writes. Drawn field by field in `docs/record-format.md`.
 
 use heliogram_crypto::at_rest::MasterKeys;
 use heliogram_crypto::{AuthKey, SecretBytes};
-use heliogram_ports::{FirstSalt, KeyFacts, KeyKind, KeyRecord};
 use heliogram_proto::ids::{AuthKeyId, Salt, Term};
 use rand_core::UnwrapErr;
 use zeroize::Zeroizing;
+
+use crate::{FirstSalt, KeyFacts, KeyKind, KeyRecord};
 
 /// First byte of a record.
 const VERSION: u8 = 1;
@@ -19,19 +20,34 @@ const FLAGS: u8 = HAS_END | HAS_PERM | HAS_DC | HAS_FIRST_SALT;
 /// version, flags, key, created, end, perm, dc, first salt: salt, term, since.
 const RECORD_BYTES: usize = 1 + 1 + 256 + 8 + 4 + 8 + 4 + 8 + 8 + 8;
 
-/// Seals and opens what the file keeps.
+/// Seals and opens what a store keeps.
+///
+/// ```
+/// use heliogram_crypto::SecretBytes;
+/// use heliogram_crypto::at_rest::MasterKeys;
+/// use heliogram_ports::record::Sealer;
+/// use heliogram_ports::{KeyKind, conformance};
+///
+/// let sealer = Sealer::new(MasterKeys::new(1, SecretBytes::new([7; 32])));
+/// let record = conformance::record(1, KeyKind::Permanent);
+/// let sealed = sealer.seal(&record);
+/// assert_eq!(sealer.open(record.facts.id, &sealed).map(|it| it.facts), Some(record.facts));
+/// ```
 #[derive(Debug)]
-pub(crate) struct Sealer {
+pub struct Sealer {
     master_keys: MasterKeys,
 }
 
 impl Sealer {
-    pub(crate) const fn new(master_keys: MasterKeys) -> Self {
+    /// Starts with the keys that the operator keeps apart from the data.
+    #[must_use]
+    pub const fn new(master_keys: MasterKeys) -> Self {
         Self { master_keys }
     }
 
     /// Seals a record under its own id, so that no record can be passed off as another's.
-    pub(crate) fn seal(&self, record: &KeyRecord) -> Vec<u8> {
+    #[must_use]
+    pub fn seal(&self, record: &KeyRecord) -> Vec<u8> {
         let plain = to_bytes(record);
         let context = record_context(record.facts.id);
         self.master_keys
@@ -39,20 +55,29 @@ impl Sealer {
     }
 
     /// Opens the record of `id`; nothing if it is damaged, moved, or sealed with an unknown master key.
-    pub(crate) fn open(&self, id: AuthKeyId, sealed: &[u8]) -> Option<KeyRecord> {
+    #[must_use]
+    pub fn open(&self, id: AuthKeyId, sealed: &[u8]) -> Option<KeyRecord> {
         let plain = self.master_keys.open(sealed, &record_context(id)).ok()?;
         from_bytes(&plain).filter(|record| record.facts.id == id)
     }
 
     /// Seals a secret under its name.
-    pub(crate) fn seal_secret(&self, name: &str, secret: &SecretBytes<32>) -> Vec<u8> {
+    #[must_use]
+    pub fn seal_secret(&self, name: &str, secret: &SecretBytes<32>) -> Vec<u8> {
         let context = secret_context(name);
         self.master_keys
             .seal(secret.expose(), &context, &mut UnwrapErr(getrandom::SysRng))
     }
 
-    /// Opens the secret of that name.
-    pub(crate) fn open_secret(&self, name: &str, sealed: &[u8]) -> Option<SecretBytes<32>> {
+    /// Tells whether something is sealed with the newest master key; otherwise it should be sealed anew.
+    #[must_use]
+    pub fn is_current(&self, sealed: &[u8]) -> bool {
+        self.master_keys.is_current(sealed)
+    }
+
+    /// Opens the secret of that name; nothing if it is damaged, another's, or sealed with an unknown master key.
+    #[must_use]
+    pub fn open_secret(&self, name: &str, sealed: &[u8]) -> Option<SecretBytes<32>> {
         let plain = self.master_keys.open(sealed, &secret_context(name)).ok()?;
         <[u8; 32]>::try_from(plain.as_slice())
             .ok()
@@ -256,6 +281,8 @@ mod tests {
         let old = sealer(&[1]).seal(&record);
         assert!(sealer(&[1, 2]).open(record.facts.id, &old).is_some());
         assert!(sealer(&[2]).open(record.facts.id, &old).is_none());
+        assert!(sealer(&[1]).is_current(&old));
+        assert!(!sealer(&[1, 2]).is_current(&old));
     }
 
     #[test]
