@@ -12,6 +12,7 @@ mod grammers;
 mod metadata;
 mod process;
 mod processors;
+mod services;
 mod sim;
 mod test;
 mod tidy;

@@ -8,6 +8,7 @@ use anyhow::{Result, bail};
 use crate::grammers;
 use crate::metadata::Metadata;
 use crate::process;
+use crate::services;
 use crate::venv::Venv;
 
 /// Runs all tests. Prints `N passed, N failed, N skipped` as its last line.
@@ -29,7 +30,7 @@ pub(crate) fn run() -> Result<()> {
 /// As [`run`].
 pub(crate) fn run_counted(counts: &mut Counts) -> Result<()> {
     // Everything runs even if the first part failed: who waits for CI wants to know all of it.
-    let ours = watched(process::cargo(OURS), counts);
+    let ours = services::ensure().and(watched(process::cargo(OURS), counts));
     let real = real_clients(counts);
     ours.and(real)?;
     if counts.passed == 0 {

@@ -127,6 +127,7 @@ const EDGES: &[(&str, &[&str])] = &[
     ("heliogram-grpc", BELOW_SHELLS),
     ("heliogram-grpc-gen", &[]),
     ("heliogram-session", BELOW_SHELLS),
+    ("heliogram-store-cluster", BELOW_SHELLS),
     ("heliogram-store-embedded", BELOW_SHELLS),
     (
         "heliogram",
@@ -145,6 +146,7 @@ const EDGES: &[(&str, &[&str])] = &[
     ("heliogram-xtask", &["heliogram-tl", "heliogram-tl-gen"]),
     ("heliogram-interop", &[]),
     ("heliogram-examples", &[]),
+    ("heliogram-testservices", &[]),
     (
         "heliogram-testkit",
         &[
@@ -177,6 +179,7 @@ const TEST_EDGES: &[(&str, &[&str])] = &[
         ],
     ),
     ("heliogram", &["heliogram-testkit"]),
+    ("heliogram-store-cluster", &["heliogram-testservices"]),
     // The product as a stranger: our client against the servers of others.
     ("heliogram-interop", &["heliogram-client"]),
     (
