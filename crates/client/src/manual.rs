@@ -5,8 +5,9 @@
 //! 2. [Call](call): typed methods, other schemas, what happens to errors, how calls end.
 //! 3. [Keep keys](keys): so that the next start needs no new ones.
 //! 4. [Data centres](data_centres): where things are, and who moves.
-//! 5. [Know what goes on](notices): connections, lost keys.
-//! 6. [What is never done](mod@never).
+//! 5. [Read updates](updates): in order and without gaps, across restarts.
+//! 6. [Know what goes on](notices): connections, lost keys.
+//! 7. [What is never done](mod@never).
 //!
 //! Programs to start from are in the folder `examples/` of the repository.
 
@@ -287,6 +288,51 @@ pub mod data_centres {
     //!
     //! [`Builder::telegram`](crate::Builder::telegram) and [`telegram_test`](crate::Builder::telegram_test) know where
     //! Telegram's are and the keys that its own clients are built with.
+}
+
+pub mod updates {
+    //! # Read updates
+    //!
+    //! [`Client::updates`](crate::Client::updates) is a stream in which every update comes once, in the order of its box, with
+    //! the users and chats that it speaks of. What was missed is asked for; what was missed for too long is said.
+    //!
+    //! ```
+    //! use heliogram_client::tl::enums;
+    //! use heliogram_client::updates::Position;
+    //!
+    //! # use heliogram_client::{Client, DataCentre};
+    //! # use heliogram_testkit::server::{GUEST, Servers, public_key};
+    //! # #[tokio::main(flavor = "current_thread")]
+    //! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    //! # let servers = Servers::start([2])?;
+    //! # let dc = DataCentre::new(2, [servers.at(2).address()]);
+    //! # let builder = Client::builder().api_id(4).api_hash("hash").server_key(public_key()).data_centre(dc);
+    //! # let client = builder.connect().await?;
+    //! # let state = servers.cloud().news().state(GUEST).unwrap_or_default();
+    //! # let stored = Position { state, ..Position::default() }.to_bytes();
+    //! # servers.cloud().news().write(GUEST, GUEST, "while you were out").map_err(|it| it.message)?;
+    //! // Where the last run has ended; `None` begins where the account is now.
+    //! let mut updates = client.updates(Some(Position::from_bytes(&stored)?));
+    //! let update = updates.next_update().await.ok_or("the client was shut down")?;
+    //! if let enums::Update::NewMessage(new) = &update.update
+    //!     && let enums::Message::Message(message) = &new.message
+    //! {
+    //!     assert_eq!(message.message, "while you were out");
+    //!     // How requests name whoever has written.
+    //!     let answer_to = updates.input_peer(&message.peer_id);
+    //!     assert!(answer_to.is_some());
+    //! }
+    //! // Store this once what was told is dealt with: a restart goes on from there.
+    //! let position = updates.position().to_bytes();
+    //! # drop(position);
+    //! # client.shutdown().await;
+    //! # Ok(())
+    //! # }
+    //! ```
+    //!
+    //! [`Updates::next`](crate::updates::Updates::next) tells, beside updates, how they are come by: gaps, differences that
+    //! are asked for, channels that are gone, and [`Event::TooLong`](crate::updates::Event::TooLong), after which whoever
+    //! shows histories fetches them anew.
 }
 
 pub mod notices {
