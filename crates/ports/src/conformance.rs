@@ -3,8 +3,11 @@
 //! A suite panics at the first rule that is broken.
 
 mod backend;
+mod session_port;
+mod watched;
 
 pub use backend::backend;
+pub use session_port::{TERM, session_port};
 
 use std::future::poll_fn;
 use std::task::Poll;

@@ -2,12 +2,12 @@
 
 use std::future::poll_fn;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
-use std::task::{Poll, Waker};
 
 use bytes::Bytes;
 use heliogram_proto::ids::{AuthKeyId, Identity, MsgId, SessionId, Term};
 use heliogram_proto::limits::PUSH_TARGETS_MAX;
 
+use super::watched::Watched;
 use crate::{
     Answer, Backend, BoxFuture, Call, ClientInfo, KeyFacts, KeyKind, LoggedIn, Proof, Push,
     PushRefused, Pushes, Reply, RpcError, Scope, Target,
@@ -289,31 +289,6 @@ impl Pushes for Told {
 
     fn set_user(&self, identity: Identity, user: Option<i64>) {
         self.0.change(|said| said.push(Said::User(identity, user)));
-    }
-}
-
-/// A value whose changes one task waits for.
-#[derive(Default)]
-struct Watched<T>(Mutex<(T, Option<Waker>)>);
-
-impl<T> Watched<T> {
-    fn change(&self, change: impl FnOnce(&mut T)) {
-        let mut inner = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        change(&mut inner.0);
-        let waker = inner.1.take();
-        drop(inner);
-        if let Some(waker) = waker {
-            waker.wake();
-        }
-    }
-
-    fn poll_until(&self, waker: &Waker, is_so: impl Fn(&T) -> bool) -> Poll<()> {
-        let mut inner = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if is_so(&inner.0) {
-            return Poll::Ready(());
-        }
-        inner.1 = Some(waker.clone());
-        Poll::Pending
     }
 }
 
