@@ -39,13 +39,16 @@ fn generate(schema: &Path, out: &Path) -> Result<()> {
 }
 
 /// The contracts, below `schema/`.
-const CONTRACTS: [&str; 2] = [
+const CONTRACTS: [&str; 3] = [
     "heliogram/backend/v1/backend.proto",
     "heliogram/cluster/v1/keys.proto",
+    "heliogram/cluster/v1/sessions.proto",
 ];
 
 /// Messages that hold keys or salts: `heliogram-grpc` writes their `Debug` by hand.
-const REDACTED: [&str; 2] = [
+const REDACTED: [&str; 4] = [
     ".heliogram.cluster.v1.FirstSalt",
+    ".heliogram.cluster.v1.Frame",
     ".heliogram.cluster.v1.KeyRecord",
+    ".heliogram.cluster.v1.Seal",
 ];

@@ -5,6 +5,7 @@
 //! | --- | --- | --- | --- |
 //! | `Backend` | [`RemoteBackend`] | [`BackendService`] | session nodes |
 //! | `Pushes` | [`RemotePushes`] | [`PushService`] | backends |
+//! | `SessionPort` | [`RemoteSessions`] | [`SessionsService`] | gateways |
 //! | `AuthKeys` | [`RemoteKeys`] | [`KeysService`], [`KeyChangesService`] | gateways; session nodes |
 //!
 //! The contracts lie in `schema/heliogram`; that of backends is made to be implemented in any language. Their Rust side is
@@ -19,6 +20,7 @@ pub mod limits;
 mod net;
 mod push;
 mod retry;
+mod sessions;
 mod wire;
 
 pub use backend::{BackendService, Form, RemoteBackend};
@@ -26,3 +28,4 @@ pub use generated::backend as contract;
 pub use keys::{KeyChangesService, KeysService, RemoteKeys};
 pub use net::{Address, AddressError, Bound, Role, Server, Tls, TlsError, TlsFiles, dial};
 pub use push::{PushService, RemotePushes};
+pub use sessions::{RemoteSessions, SessionsService};

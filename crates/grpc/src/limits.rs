@@ -35,6 +35,16 @@ pub const PUSHES_WAITING_BYTES_MAX: usize = 64 << 20;
 /// Users and sessions that wait for their `updatesTooLong`; of more, the rest hears nothing.
 pub const PUSHES_MISSED_MAX: usize = 1 << 20;
 
+/// Bytes of frames that wait for a session node; the connection of one more is closed, so that its client comes again.
+pub const FRAMES_WAITING_BYTES_MAX: usize = 64 << 20;
+
+/// Bytes that a session node sends for one connection before it is told that the connection has taken some of them. What
+/// was drained at once is sent at once, however much it is.
+pub const LINK_WINDOW_BYTES: usize = 256 << 10;
+
+/// News of keys that wait for a gateway; it misses more of them, as it may.
+pub const NEWS_WAITING_MAX: usize = 65_536;
+
 /// How long an answer waits until the session node knows who has logged in by it.
 pub const USER_PATIENCE: Duration = Duration::from_secs(5);
 

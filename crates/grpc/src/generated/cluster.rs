@@ -885,3 +885,480 @@ pub mod key_changes_server {
         const NAME: &'static str = SERVICE_NAME;
     }
 }
+/// What a gateway says.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct ToNode {
+    /// First of all, and only then.
+    #[prost(message, optional, tag = "1")]
+    pub hello: ::core::option::Option<GatewayHello>,
+    /// In order.
+    #[prost(message, repeated, tag = "2")]
+    pub items: ::prost::alloc::vec::Vec<Up>,
+}
+/// A gateway's first words.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct GatewayHello {
+    /// The term that the gateway takes the node to have, if it has heard of one. FAILED_PRECONDITION: it has another.
+    #[prost(uint64, optional, tag = "1")]
+    pub term: ::core::option::Option<u64>,
+}
+/// One thing that a gateway says.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct Up {
+    /// One of these.
+    #[prost(oneof = "up::Item", tags = "1, 2, 3, 4")]
+    pub item: ::core::option::Option<up::Item>,
+}
+/// Nested message and enum types in `Up`.
+pub mod up {
+    /// One of these.
+    #[derive(Clone, PartialEq, Eq, Hash, ::prost::Oneof)]
+    pub enum Item {
+        /// A connection is gone; nothing sent to it arrives.
+        #[prost(uint64, tag = "1")]
+        Detach(u64),
+        /// A message came.
+        #[prost(message, tag = "2")]
+        Frame(super::Frame),
+        /// A connection takes more.
+        #[prost(message, tag = "3")]
+        Credit(super::Credit),
+        /// Says, by the same number, whether a call is running once everything before this has been taken.
+        #[prost(uint64, tag = "4")]
+        Probe(u64),
+    }
+}
+/// An authentic message.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+#[prost(skip_debug)]
+pub struct Frame {
+    /// The connection that brought it.
+    #[prost(uint64, tag = "1")]
+    pub link: u64,
+    /// The key that it was sealed with.
+    #[prost(message, optional, tag = "2")]
+    pub key: ::core::option::Option<KeyFacts>,
+    /// The client's IP address: 4 or 16 bytes.
+    #[prost(bytes = "bytes", tag = "3")]
+    pub peer_ip: ::prost::bytes::Bytes,
+    /// The client's port.
+    #[prost(uint32, tag = "4")]
+    pub peer_port: u32,
+    /// The salt that the client used.
+    #[prost(sfixed64, tag = "5")]
+    pub salt: i64,
+    /// The client's session.
+    #[prost(sfixed64, tag = "6")]
+    pub session_id: i64,
+    /// Outer message id.
+    #[prost(sfixed64, tag = "7")]
+    pub msg_id: i64,
+    /// Outer sequence number.
+    #[prost(int32, tag = "8")]
+    pub seqno: i32,
+    /// The message's body.
+    #[prost(bytes = "bytes", tag = "9")]
+    pub body: ::prost::bytes::Bytes,
+    /// The token to answer with, if a quick ack was asked for.
+    #[prost(fixed32, optional, tag = "10")]
+    pub quick_ack: ::core::option::Option<u32>,
+    /// The connection speaks HTTP.
+    #[prost(bool, tag = "11")]
+    pub is_http: bool,
+}
+/// A connection has taken so much of what the node had for it.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct Credit {
+    /// Which connection.
+    #[prost(uint64, tag = "1")]
+    pub link: u64,
+    /// How many bytes.
+    #[prost(uint64, tag = "2")]
+    pub bytes: u64,
+}
+/// What a node says.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct ToGateway {
+    /// First of all, and only then.
+    #[prost(message, optional, tag = "1")]
+    pub hello: ::core::option::Option<NodeHello>,
+    /// In order.
+    #[prost(message, repeated, tag = "2")]
+    pub items: ::prost::alloc::vec::Vec<Down>,
+}
+/// A node's first words.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct NodeHello {
+    /// Its term.
+    #[prost(uint64, tag = "1")]
+    pub term: u64,
+}
+/// One thing that a node says.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct Down {
+    /// One of these.
+    #[prost(oneof = "down::Item", tags = "1, 2, 3, 4, 5, 6")]
+    pub item: ::core::option::Option<down::Item>,
+}
+/// Nested message and enum types in `Down`.
+pub mod down {
+    /// One of these.
+    #[derive(Clone, PartialEq, Eq, Hash, ::prost::Oneof)]
+    pub enum Item {
+        /// Seal this message and send it.
+        #[prost(message, tag = "1")]
+        Seal(super::Seal),
+        /// Send a quick-ack token.
+        #[prost(message, tag = "2")]
+        QuickAck(super::QuickAck),
+        /// Close a connection.
+        #[prost(message, tag = "3")]
+        Close(super::Close),
+        /// A temporary key is bound: its frames are to carry these facts from now on.
+        #[prost(message, tag = "4")]
+        Bound(super::KeyFacts),
+        /// A key is no more.
+        #[prost(sfixed64, tag = "5")]
+        Revoked(i64),
+        /// The answer to a probe.
+        #[prost(message, tag = "6")]
+        Probed(super::Probed),
+    }
+}
+/// The answer to a probe.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct Probed {
+    /// Its number.
+    #[prost(uint64, tag = "1")]
+    pub id: u64,
+    /// No call is running, and everything that the connections take has been sent.
+    #[prost(bool, tag = "2")]
+    pub is_quiet: bool,
+}
+/// A message to be sealed.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+#[prost(skip_debug)]
+pub struct Seal {
+    /// Which connection.
+    #[prost(uint64, tag = "1")]
+    pub link: u64,
+    /// The key to seal with.
+    #[prost(sfixed64, tag = "2")]
+    pub key: i64,
+    /// The salt to put into the envelope.
+    #[prost(sfixed64, tag = "3")]
+    pub salt: i64,
+    /// The session.
+    #[prost(sfixed64, tag = "4")]
+    pub session_id: i64,
+    /// Outer message id.
+    #[prost(sfixed64, tag = "5")]
+    pub msg_id: i64,
+    /// Outer sequence number.
+    #[prost(int32, tag = "6")]
+    pub seqno: i32,
+    /// The body: one object, or a container.
+    #[prost(bytes = "bytes", tag = "7")]
+    pub body: ::prost::bytes::Bytes,
+}
+/// A quick-ack token.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct QuickAck {
+    /// Which connection.
+    #[prost(uint64, tag = "1")]
+    pub link: u64,
+    /// The token, high bit set.
+    #[prost(fixed32, tag = "2")]
+    pub token: u32,
+}
+/// The end of a connection.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct Close {
+    /// Which.
+    #[prost(uint64, tag = "1")]
+    pub link: u64,
+    /// A transport error to say before: -404, -429 or -444.
+    #[prost(sint32, optional, tag = "2")]
+    pub code: ::core::option::Option<i32>,
+}
+/// Generated client implementations.
+pub mod sessions_client {
+    #![allow(
+        unused_variables,
+        dead_code,
+        missing_docs,
+        clippy::wildcard_imports,
+        clippy::let_unit_value
+    )]
+    use tonic::codegen::http::Uri;
+    use tonic::codegen::*;
+    /// Sessions for gateways. Served by session nodes, called by gateways.
+    #[derive(Debug, Clone)]
+    pub struct SessionsClient<T> {
+        inner: tonic::client::Grpc<T>,
+    }
+    impl<T> SessionsClient<T>
+    where
+        T: tonic::client::GrpcService<tonic::body::Body>,
+        T::Error: Into<StdError>,
+        T::ResponseBody: Body<Data = Bytes> + std::marker::Send + 'static,
+        <T::ResponseBody as Body>::Error: Into<StdError> + std::marker::Send,
+    {
+        pub fn new(inner: T) -> Self {
+            let inner = tonic::client::Grpc::new(inner);
+            Self { inner }
+        }
+        pub fn with_origin(inner: T, origin: Uri) -> Self {
+            let inner = tonic::client::Grpc::with_origin(inner, origin);
+            Self { inner }
+        }
+        pub fn with_interceptor<F>(
+            inner: T,
+            interceptor: F,
+        ) -> SessionsClient<InterceptedService<T, F>>
+        where
+            F: tonic::service::Interceptor,
+            T::ResponseBody: Default,
+            T: tonic::codegen::Service<
+                    http::Request<tonic::body::Body>,
+                    Response = http::Response<
+                        <T as tonic::client::GrpcService<tonic::body::Body>>::ResponseBody,
+                    >,
+                >,
+            <T as tonic::codegen::Service<http::Request<tonic::body::Body>>>::Error:
+                Into<StdError> + std::marker::Send + std::marker::Sync,
+        {
+            SessionsClient::new(InterceptedService::new(inner, interceptor))
+        }
+        /// Compress requests with the given encoding.
+        ///
+        /// This requires the server to support it otherwise it might respond with an
+        /// error.
+        #[must_use]
+        pub fn send_compressed(mut self, encoding: CompressionEncoding) -> Self {
+            self.inner = self.inner.send_compressed(encoding);
+            self
+        }
+        /// Enable decompressing responses.
+        #[must_use]
+        pub fn accept_compressed(mut self, encoding: CompressionEncoding) -> Self {
+            self.inner = self.inner.accept_compressed(encoding);
+            self
+        }
+        /// Limits the maximum size of a decoded message.
+        ///
+        /// Default: `4MB`
+        #[must_use]
+        pub fn max_decoding_message_size(mut self, limit: usize) -> Self {
+            self.inner = self.inner.max_decoding_message_size(limit);
+            self
+        }
+        /// Limits the maximum size of an encoded message.
+        ///
+        /// Default: `usize::MAX`
+        #[must_use]
+        pub fn max_encoding_message_size(mut self, limit: usize) -> Self {
+            self.inner = self.inner.max_encoding_message_size(limit);
+            self
+        }
+        /// Carries messages up and what is to be sealed down, for all connections of one gateway that have sessions here.
+        ///
+        /// Each side says hello first. The stream's order is the order of everything in it. Connections are known by numbers
+        /// of the gateway's, from their first frame on. What waits for a connection is sent while it is owed less than a
+        /// window; its credit says what it has taken. Whoever ends the stream ends its connections.
+        pub async fn connect(
+            &mut self,
+            request: impl tonic::IntoStreamingRequest<Message = super::ToNode>,
+        ) -> std::result::Result<
+            tonic::Response<tonic::codec::Streaming<super::ToGateway>>,
+            tonic::Status,
+        > {
+            self.inner.ready().await.map_err(|e| {
+                tonic::Status::unknown(format!("Service was not ready: {}", e.into()))
+            })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path =
+                http::uri::PathAndQuery::from_static("/heliogram.cluster.v1.Sessions/Connect");
+            let mut req = request.into_streaming_request();
+            req.extensions_mut()
+                .insert(GrpcMethod::new("heliogram.cluster.v1.Sessions", "Connect"));
+            self.inner.streaming(req, path, codec).await
+        }
+    }
+}
+/// Generated server implementations.
+pub mod sessions_server {
+    #![allow(
+        unused_variables,
+        dead_code,
+        missing_docs,
+        clippy::wildcard_imports,
+        clippy::let_unit_value
+    )]
+    use tonic::codegen::*;
+    /// Generated trait containing gRPC methods that should be implemented for use with SessionsServer.
+    #[async_trait]
+    pub trait Sessions: std::marker::Send + std::marker::Sync + 'static {
+        /// Server streaming response type for the Connect method.
+        type ConnectStream: tonic::codegen::tokio_stream::Stream<
+                Item = std::result::Result<super::ToGateway, tonic::Status>,
+            > + std::marker::Send
+            + 'static;
+        /// Carries messages up and what is to be sealed down, for all connections of one gateway that have sessions here.
+        ///
+        /// Each side says hello first. The stream's order is the order of everything in it. Connections are known by numbers
+        /// of the gateway's, from their first frame on. What waits for a connection is sent while it is owed less than a
+        /// window; its credit says what it has taken. Whoever ends the stream ends its connections.
+        async fn connect(
+            &self,
+            request: tonic::Request<tonic::Streaming<super::ToNode>>,
+        ) -> std::result::Result<tonic::Response<Self::ConnectStream>, tonic::Status>;
+    }
+    /// Sessions for gateways. Served by session nodes, called by gateways.
+    #[derive(Debug)]
+    pub struct SessionsServer<T> {
+        inner: Arc<T>,
+        accept_compression_encodings: EnabledCompressionEncodings,
+        send_compression_encodings: EnabledCompressionEncodings,
+        max_decoding_message_size: Option<usize>,
+        max_encoding_message_size: Option<usize>,
+    }
+    impl<T> SessionsServer<T> {
+        pub fn new(inner: T) -> Self {
+            Self::from_arc(Arc::new(inner))
+        }
+        pub fn from_arc(inner: Arc<T>) -> Self {
+            Self {
+                inner,
+                accept_compression_encodings: Default::default(),
+                send_compression_encodings: Default::default(),
+                max_decoding_message_size: None,
+                max_encoding_message_size: None,
+            }
+        }
+        pub fn with_interceptor<F>(inner: T, interceptor: F) -> InterceptedService<Self, F>
+        where
+            F: tonic::service::Interceptor,
+        {
+            InterceptedService::new(Self::new(inner), interceptor)
+        }
+        /// Enable decompressing requests with the given encoding.
+        #[must_use]
+        pub fn accept_compressed(mut self, encoding: CompressionEncoding) -> Self {
+            self.accept_compression_encodings.enable(encoding);
+            self
+        }
+        /// Compress responses with the given encoding, if the client supports it.
+        #[must_use]
+        pub fn send_compressed(mut self, encoding: CompressionEncoding) -> Self {
+            self.send_compression_encodings.enable(encoding);
+            self
+        }
+        /// Limits the maximum size of a decoded message.
+        ///
+        /// Default: `4MB`
+        #[must_use]
+        pub fn max_decoding_message_size(mut self, limit: usize) -> Self {
+            self.max_decoding_message_size = Some(limit);
+            self
+        }
+        /// Limits the maximum size of an encoded message.
+        ///
+        /// Default: `usize::MAX`
+        #[must_use]
+        pub fn max_encoding_message_size(mut self, limit: usize) -> Self {
+            self.max_encoding_message_size = Some(limit);
+            self
+        }
+    }
+    impl<T, B> tonic::codegen::Service<http::Request<B>> for SessionsServer<T>
+    where
+        T: Sessions,
+        B: Body + std::marker::Send + 'static,
+        B::Error: Into<StdError> + std::marker::Send + 'static,
+    {
+        type Response = http::Response<tonic::body::Body>;
+        type Error = std::convert::Infallible;
+        type Future = BoxFuture<Self::Response, Self::Error>;
+        fn poll_ready(
+            &mut self,
+            _cx: &mut Context<'_>,
+        ) -> Poll<std::result::Result<(), Self::Error>> {
+            Poll::Ready(Ok(()))
+        }
+        fn call(&mut self, req: http::Request<B>) -> Self::Future {
+            match req.uri().path() {
+                "/heliogram.cluster.v1.Sessions/Connect" => {
+                    #[allow(non_camel_case_types)]
+                    struct ConnectSvc<T: Sessions>(pub Arc<T>);
+                    impl<T: Sessions> tonic::server::StreamingService<super::ToNode> for ConnectSvc<T> {
+                        type Response = super::ToGateway;
+                        type ResponseStream = T::ConnectStream;
+                        type Future =
+                            BoxFuture<tonic::Response<Self::ResponseStream>, tonic::Status>;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<tonic::Streaming<super::ToNode>>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut =
+                                async move { <T as Sessions>::connect(&inner, request).await };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = ConnectSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.streaming(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                _ => Box::pin(async move {
+                    let mut response = http::Response::new(tonic::body::Body::default());
+                    let headers = response.headers_mut();
+                    headers.insert(
+                        tonic::Status::GRPC_STATUS,
+                        (tonic::Code::Unimplemented as i32).into(),
+                    );
+                    headers.insert(
+                        http::header::CONTENT_TYPE,
+                        tonic::metadata::GRPC_CONTENT_TYPE,
+                    );
+                    Ok(response)
+                }),
+            }
+        }
+    }
+    impl<T> Clone for SessionsServer<T> {
+        fn clone(&self) -> Self {
+            let inner = self.inner.clone();
+            Self {
+                inner,
+                accept_compression_encodings: self.accept_compression_encodings,
+                send_compression_encodings: self.send_compression_encodings,
+                max_decoding_message_size: self.max_decoding_message_size,
+                max_encoding_message_size: self.max_encoding_message_size,
+            }
+        }
+    }
+    /// Generated gRPC service name
+    pub const SERVICE_NAME: &str = "heliogram.cluster.v1.Sessions";
+    impl<T> tonic::server::NamedService for SessionsServer<T> {
+        const NAME: &'static str = SERVICE_NAME;
+    }
+}

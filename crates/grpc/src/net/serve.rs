@@ -23,12 +23,14 @@ use crate::generated::backend::backend_server::BackendServer;
 use crate::generated::backend::push_server::PushServer;
 use crate::generated::cluster::auth_keys_server::AuthKeysServer;
 use crate::generated::cluster::key_changes_server::KeyChangesServer;
+use crate::generated::cluster::sessions_server::SessionsServer;
 use crate::keys::{KeyChangesService, KeysService};
 use crate::limits::{
     KEEPALIVE, MESSAGE_BYTES_MAX, REQUESTS_PER_CONNECTION_MAX, TLS_HANDSHAKE_MAX,
     TLS_HANDSHAKES_MAX,
 };
 use crate::push::PushService;
+use crate::sessions::SessionsService;
 
 /// Services that are to be served together. Health and reflection come with them, for every role.
 pub struct Server {
@@ -74,6 +76,16 @@ impl Server {
     pub fn keys(mut self, service: KeysService) -> Self {
         self.names.push("heliogram.cluster.v1.AuthKeys");
         self.add(AuthKeysServer::new(service), Role::Gateway)
+    }
+
+    /// Carries messages of gateways.
+    #[must_use]
+    pub fn sessions(mut self, service: SessionsService) -> Self {
+        let service = SessionsServer::new(service)
+            .max_decoding_message_size(MESSAGE_BYTES_MAX)
+            .max_encoding_message_size(MESSAGE_BYTES_MAX);
+        self.names.push("heliogram.cluster.v1.Sessions");
+        self.add(service, Role::Gateway)
     }
 
     /// Changes keys for session nodes.

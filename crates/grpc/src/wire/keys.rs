@@ -101,18 +101,7 @@ pub(crate) fn bound_from(reply: wire::BindReply) -> Result<Bound, Malformed> {
     }
 }
 
-/// What is secret, and salts, are shown to nobody.
-macro_rules! redacted {
-    ($($name:ident),*) => {
-        $(impl std::fmt::Debug for wire::$name {
-            fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-                f.write_str(concat!(stringify!($name), "(…)"))
-            }
-        })*
-    };
-}
-
-redacted!(FirstSalt, KeyRecord);
+super::redacted!(FirstSalt, KeyRecord);
 
 #[cfg(test)]
 mod tests {

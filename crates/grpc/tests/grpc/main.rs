@@ -11,3 +11,4 @@ mod backend;
 mod keys;
 mod process;
 mod roles;
+mod sessions;

@@ -1,0 +1,460 @@
+//! Sessions of another process.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, Weak};
+
+use bytes::Bytes;
+use heliogram_crypto::SecretBytes;
+use heliogram_grpc::limits::{FRAMES_WAITING_BYTES_MAX, LINK_WINDOW_BYTES};
+use heliogram_grpc::{RemoteSessions, Role, Server, SessionsService, dial};
+use heliogram_ports::conformance::{self, TERM};
+use heliogram_ports::{Edge, Frame, FromHost, KeyFacts, KeyKind, SessionPort, ToHost, Wake};
+use heliogram_proto::host::Config;
+use heliogram_proto::ids::{AuthKeyId, LinkId, MsgId, Salt, SeqNo, SessionId, Term};
+use heliogram_session::LocalPort;
+use tokio::runtime::Handle;
+use tokio::sync::Notify;
+
+use crate::process::{Process, in_time};
+
+#[tokio::test]
+async fn remote_sessions_conform() {
+    let processes = Mutex::new(Vec::new());
+    in_time(conformance::session_port(async |keys, backend| {
+        let config = Config::new(TERM, SecretBytes::new([1; 32]));
+        let port = LocalPort::new(&config, 4, keys, backend, Handle::current());
+        let service = SessionsService::new(Arc::new(port), TERM);
+        let node = Process::start(Server::new().sessions(service)).await;
+        let remote = RemoteSessions::new(node.channel(), Some(TERM));
+        processes.lock().unwrap().push(node);
+        Arc::new(remote) as Arc<_>
+    }))
+    .await;
+}
+
+#[tokio::test]
+async fn links_of_two_gateways_are_two_links_whatever_their_numbers() {
+    let (node, port) = serve(TERM).await;
+    let (a, b) = (remote(&node), remote(&node));
+    let (of_a, of_b) = (Woken::attach(&a, LINK), Woken::attach(&b, LINK));
+    a.submit(&mut vec![frame(LINK, 1)]);
+    of_a.until(&a, |got| !got.is_empty()).await;
+    b.submit(&mut vec![frame(LINK, 2)]);
+    of_b.until(&b, |got| !got.is_empty()).await;
+
+    let seen = port.links();
+    assert_eq!(seen.len(), 2, "the node tells them apart: {seen:?}");
+    assert_eq!(bodies(&of_a.got()), [words(1)]);
+    assert_eq!(bodies(&of_b.got()), [words(2)]);
+    assert!(of_a.got().iter().all(|item| item.link() == LINK));
+}
+
+#[tokio::test]
+async fn a_link_that_takes_nothing_is_sent_a_window_and_holds_nobody_up() {
+    let (node, port) = serve(TERM).await;
+    let gateway = remote(&node);
+    let (slow, quick) = (
+        Woken::attach(&gateway, LINK),
+        Woken::attach(&gateway, OTHER),
+    );
+    gateway.submit(&mut vec![frame(LINK, ENDLESS)]);
+    until(|| gateway.is_quiet()).await;
+    let sent = port.drained();
+    assert!(sent >= LINK_WINDOW_BYTES, "{sent}");
+    assert!(sent < LINK_WINDOW_BYTES + 2 * ENDLESS_BYTES, "{sent}");
+
+    gateway.submit(&mut vec![frame(OTHER, 1)]);
+    quick.until(&gateway, |got| !got.is_empty()).await;
+    assert_eq!(bodies(&quick.got()), [words(1)]);
+    assert!(
+        port.drained() < sent + ENDLESS_BYTES,
+        "the window stays shut"
+    );
+
+    slow.until(&gateway, |got| {
+        got.len() * ENDLESS_BYTES > 4 * LINK_WINDOW_BYTES
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_node_that_goes_takes_the_links_that_it_knew_and_no_others() {
+    let (node, _) = serve(TERM).await;
+    let gateway = remote(&node);
+    let (known, unknown) = (
+        Woken::attach(&gateway, LINK),
+        Woken::attach(&gateway, OTHER),
+    );
+    gateway.submit(&mut vec![frame(LINK, 1)]);
+    known.until(&gateway, |got| !got.is_empty()).await;
+
+    let address = node.address.to_string();
+    drop(node);
+    known
+        .until(&gateway, |got| got.contains(&close(LINK)))
+        .await;
+
+    let (service, port) = service(TERM);
+    let _node = Process::start_at(Server::new().sessions(service), &address, None).await;
+    // Whoever has been closed says nothing more.
+    gateway.submit(&mut vec![frame(LINK, 2), ToHost::Detach { link: LINK }]);
+    let mut got = Vec::new();
+    while got.is_empty() {
+        // Until the gateway has found the successor, a message takes its link with it.
+        gateway.submit(&mut vec![frame(OTHER, 3)]);
+        unknown.until(&gateway, |got| !got.is_empty()).await;
+        got = bodies(&unknown.got());
+        if got.is_empty() {
+            gateway.submit(&mut vec![ToHost::Detach { link: OTHER }]);
+            unknown.attach_again(&gateway, OTHER);
+        }
+    }
+    assert_eq!(got, [words(3)]);
+    assert_eq!(port.links().len(), 1);
+}
+
+#[tokio::test]
+async fn a_gateway_that_goes_takes_its_links_with_it() {
+    let (node, port) = serve(TERM).await;
+    let gateway = remote(&node);
+    let link = Woken::attach(&gateway, LINK);
+    gateway.submit(&mut vec![frame(LINK, 1)]);
+    link.until(&gateway, |got| !got.is_empty()).await;
+    drop(gateway);
+    until(|| port.detached() == port.links()).await;
+}
+
+#[tokio::test]
+async fn a_link_that_goes_is_gone_for_the_node_and_one_that_it_never_knew_is_not_spoken_of() {
+    let (node, port) = serve(TERM).await;
+    let gateway = remote(&node);
+    let link = Woken::attach(&gateway, LINK);
+    Woken::attach(&gateway, OTHER);
+    gateway.submit(&mut vec![ToHost::Detach { link: OTHER }, frame(LINK, 1)]);
+    link.until(&gateway, |got| !got.is_empty()).await;
+    gateway.submit(&mut vec![ToHost::Detach { link: LINK }]);
+    until(|| port.detached() == port.links()).await;
+    assert_eq!(port.links().len(), 1);
+}
+
+#[tokio::test]
+async fn a_node_of_another_term_is_not_spoken_to() {
+    let (node, port) = serve(Term(TERM.0 + 1)).await;
+    let gateway = remote(&node);
+    let link = Woken::attach(&gateway, LINK);
+    gateway.submit(&mut vec![frame(LINK, 1)]);
+    link.until(&gateway, |got| got.contains(&close(LINK))).await;
+    assert!(port.links().is_empty());
+}
+
+#[tokio::test]
+async fn what_reaches_many_links_at_once_is_handed_on_as_one() {
+    let (node, port) = serve(TERM).await;
+    let gateway = remote(&node);
+    let links: Vec<_> = (1..=64).map(LinkId).collect();
+    let woken: Vec<_> = links
+        .iter()
+        .map(|&link| Woken::attach(&gateway, link))
+        .collect();
+    for (&link, woken) in links.iter().zip(&woken) {
+        gateway.submit(&mut vec![frame(link, 1)]);
+        woken.until(&gateway, |got| !got.is_empty()).await;
+    }
+    let edge = Arc::new(Reached::default());
+    let weak: Weak<Reached> = Arc::downgrade(&edge);
+    gateway.open(weak);
+    port.push();
+    until(|| !edge.0.lock().unwrap().is_empty()).await;
+    assert_eq!(*edge.0.lock().unwrap(), [links]);
+}
+
+#[tokio::test]
+async fn what_is_said_of_keys_reaches_every_gateway() {
+    let (node, port) = serve(TERM).await;
+    let gateways = [remote(&node), remote(&node)];
+    let edges = [Arc::new(Keys::default()), Arc::new(Keys::default())];
+    for (gateway, edge) in gateways.iter().zip(&edges) {
+        let weak: Weak<Keys> = Arc::downgrade(edge);
+        gateway.open(weak);
+        let link = Woken::attach(gateway, LINK);
+        gateway.submit(&mut vec![frame(LINK, 1)]);
+        link.until(gateway, |got| !got.is_empty()).await;
+    }
+    let facts = conformance::record(7, KeyKind::Permanent).facts;
+    for edge in port.edges() {
+        edge.bound(facts);
+        edge.revoke(facts.id);
+    }
+    for edge in &edges {
+        until(|| edge.0.lock().unwrap().len() == 2).await;
+        let said = edge.0.lock().unwrap().clone();
+        assert_eq!(said, [Ok(facts), Err(facts.id)]);
+    }
+}
+
+#[tokio::test]
+async fn frames_that_no_node_takes_wait_up_to_a_limit_and_one_more_closes_its_link() {
+    // It takes connections, and says nothing.
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap().to_string();
+    let channel = dial(address.parse().unwrap(), Role::Session, None);
+    let gateway = RemoteSessions::new(channel, None);
+    let link = Woken::attach(&gateway, LINK);
+    let large = |bytes| {
+        let ToHost::Frame(mut frame) = frame(LINK, 0) else {
+            panic!("it is a frame")
+        };
+        frame.body = vec![0; bytes].into();
+        ToHost::Frame(frame)
+    };
+    // A frame counts 64 bytes more than its body.
+    let half = FRAMES_WAITING_BYTES_MAX / 2 - 64;
+    gateway.submit(&mut vec![large(half), large(half)]);
+    let mut got = Vec::new();
+    gateway.drain(LINK, &mut got);
+    assert_eq!(got, []);
+
+    gateway.submit(&mut vec![large(0)]);
+    link.until(&gateway, |got| *got == [close(LINK)]).await;
+}
+
+/// A node of this term whose port does as it is told.
+async fn serve(term: Term) -> (Process, Arc<Scripted>) {
+    let (service, port) = service(term);
+    (Process::start(Server::new().sessions(service)).await, port)
+}
+
+fn service(term: Term) -> (SessionsService, Arc<Scripted>) {
+    let port = Arc::new(Scripted::default());
+    (
+        SessionsService::new(Arc::<Scripted>::clone(&port), term),
+        port,
+    )
+}
+
+fn remote(node: &Process) -> RemoteSessions {
+    RemoteSessions::new(node.channel(), Some(TERM))
+}
+
+/// A port that gives each link its own frames back; one whose frame says so gets more and more.
+#[derive(Default)]
+struct Scripted(Mutex<Script>);
+
+#[derive(Default)]
+struct Script {
+    edges: Vec<Weak<dyn Edge>>,
+    links: BTreeMap<LinkId, (Arc<dyn Wake>, Vec<Bytes>)>,
+    attached: Vec<LinkId>,
+    detached: Vec<LinkId>,
+    endless_bytes: usize,
+}
+
+impl Scripted {
+    fn links(&self) -> Vec<LinkId> {
+        self.0.lock().unwrap().attached.clone()
+    }
+
+    fn detached(&self) -> Vec<LinkId> {
+        self.0.lock().unwrap().detached.clone()
+    }
+
+    /// Returns how much was drained of what has no end.
+    fn drained(&self) -> usize {
+        self.0.lock().unwrap().endless_bytes
+    }
+
+    fn edges(&self) -> Vec<Arc<dyn Edge>> {
+        let script = self.0.lock().unwrap();
+        script.edges.iter().filter_map(Weak::upgrade).collect()
+    }
+
+    /// Pushes something to every link.
+    fn push(&self) {
+        let mut script = self.0.lock().unwrap();
+        for (_, waiting) in script.links.values_mut() {
+            waiting.push(words(9));
+        }
+        drop(script);
+        for edge in self.edges() {
+            edge.fan_out(self.links());
+        }
+    }
+}
+
+impl SessionPort for Scripted {
+    fn open(&self, edge: Weak<dyn Edge>) {
+        self.0.lock().unwrap().edges.push(edge);
+    }
+
+    fn attach(&self, link: LinkId, wake: Arc<dyn Wake>) {
+        let mut script = self.0.lock().unwrap();
+        script.attached.push(link);
+        script.links.insert(link, (wake, Vec::new()));
+    }
+
+    fn submit(&self, inputs: &mut Vec<ToHost>) {
+        let mut script = self.0.lock().unwrap();
+        for input in inputs.drain(..) {
+            match input {
+                ToHost::Frame(frame) => {
+                    let (_, waiting) = script.links.get_mut(&frame.link).unwrap();
+                    waiting.push(frame.body);
+                }
+                ToHost::Detach { link } => script.detached.push(link),
+            }
+        }
+    }
+
+    fn drain(&self, link: LinkId, out: &mut Vec<FromHost>) {
+        let mut script = self.0.lock().unwrap();
+        let Some((wake, waiting)) = script.links.get_mut(&link) else {
+            return;
+        };
+        let seal = |body| FromHost::Seal {
+            link,
+            key: AuthKeyId(1),
+            salt: Salt(2),
+            session_id: SessionId(3),
+            msg_id: MsgId(4),
+            seqno: SeqNo(5),
+            body,
+        };
+        if waiting.first() == Some(&words(ENDLESS)) {
+            let wake = Arc::clone(wake);
+            script.endless_bytes += ENDLESS_BYTES;
+            drop(script);
+            out.push(seal(vec![0; ENDLESS_BYTES].into()));
+            return wake.wake();
+        }
+        out.extend(waiting.drain(..).map(seal));
+    }
+
+    fn is_quiet(&self) -> bool {
+        true
+    }
+}
+
+/// A connection, and what it got.
+struct Woken {
+    link: LinkId,
+    news: Arc<Bell>,
+    got: Mutex<Vec<FromHost>>,
+}
+
+#[derive(Default)]
+struct Bell(Notify);
+
+impl Wake for Bell {
+    fn wake(&self) {
+        self.0.notify_one();
+    }
+}
+
+impl Woken {
+    fn attach(gateway: &RemoteSessions, link: LinkId) -> Self {
+        let news = Arc::new(Bell::default());
+        gateway.attach(link, Arc::<Bell>::clone(&news));
+        Self {
+            link,
+            news,
+            got: Mutex::default(),
+        }
+    }
+
+    fn attach_again(&self, gateway: &RemoteSessions, link: LinkId) {
+        self.got.lock().unwrap().clear();
+        gateway.attach(link, Arc::<Bell>::clone(&self.news));
+    }
+
+    async fn until(&self, gateway: &RemoteSessions, is_so: impl Fn(&Vec<FromHost>) -> bool) {
+        in_time(async {
+            loop {
+                gateway.drain(self.link, &mut self.got.lock().unwrap());
+                if is_so(&self.got.lock().unwrap()) {
+                    return;
+                }
+                self.news.0.notified().await;
+            }
+        })
+        .await;
+    }
+
+    fn got(&self) -> Vec<FromHost> {
+        self.got.lock().unwrap().clone()
+    }
+}
+
+/// Takes note of what reached many links.
+#[derive(Default)]
+struct Reached(Mutex<Vec<Vec<LinkId>>>);
+
+impl Edge for Reached {
+    fn bound(&self, _: KeyFacts) {}
+
+    fn fan_out(self: Arc<Self>, links: Vec<LinkId>) {
+        self.0.lock().unwrap().push(links);
+    }
+
+    fn revoke(&self, _: AuthKeyId) {}
+}
+
+/// Takes note of keys that are bound, and of those that are no more.
+#[derive(Default)]
+struct Keys(Mutex<Vec<Result<KeyFacts, AuthKeyId>>>);
+
+impl Edge for Keys {
+    fn bound(&self, key: KeyFacts) {
+        self.0.lock().unwrap().push(Ok(key));
+    }
+
+    fn fan_out(self: Arc<Self>, _: Vec<LinkId>) {}
+
+    fn revoke(&self, key: AuthKeyId) {
+        self.0.lock().unwrap().push(Err(key));
+    }
+}
+
+async fn until(is_so: impl Fn() -> bool) {
+    in_time(async {
+        while !is_so() {
+            tokio::task::yield_now().await;
+        }
+    })
+    .await;
+}
+
+fn bodies(got: &[FromHost]) -> Vec<Bytes> {
+    let body = |item: &FromHost| match item {
+        FromHost::Seal { body, .. } => Some(body.clone()),
+        FromHost::QuickAck { .. } | FromHost::Close { .. } => None,
+    };
+    got.iter().filter_map(body).collect()
+}
+
+fn close(link: LinkId) -> FromHost {
+    FromHost::Close { link, code: None }
+}
+
+fn frame(link: LinkId, word: u32) -> ToHost {
+    ToHost::Frame(Frame {
+        link,
+        key: conformance::record(1, KeyKind::Permanent).facts,
+        peer: ([192, 0, 2, 1], 443).into(),
+        salt: Salt(1),
+        session_id: SessionId(1),
+        msg_id: MsgId(4),
+        seqno: SeqNo(1),
+        body: words(word),
+        quick_ack: None,
+        is_http: false,
+    })
+}
+
+fn words(word: u32) -> Bytes {
+    word.to_le_bytes().to_vec().into()
+}
+
+const LINK: LinkId = LinkId(1);
+const OTHER: LinkId = LinkId(2);
+const ENDLESS: u32 = 77;
+const ENDLESS_BYTES: usize = 50_000;
