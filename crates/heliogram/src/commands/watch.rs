@@ -96,6 +96,9 @@ async fn print(
 ) -> Result<(), Failure> {
     let mut notices = client.notices();
     let mut left = options.count;
+    // Each try that fails says so; once is enough.
+    let mut was_connected = None;
+    let mut is_beginning = true;
     while left != Some(0) {
         match notices.next().await {
             Notice::Update { object, .. } => {
@@ -105,17 +108,21 @@ async fn print(
                 written.map_err(|error| Failure::Local(error.into()))?;
                 left = left.map(|it| it - 1);
             }
+            Notice::Connection { is_connected, .. } if was_connected == Some(is_connected) => {}
             Notice::Connection { is_connected, .. } => {
+                was_connected = Some(is_connected);
                 let state = if is_connected {
                     "connected"
                 } else {
-                    "not connected"
+                    "not connected: trying again"
                 };
                 eprintln!("{state}");
             }
             Notice::KeyLost { .. } => {
                 eprintln!("the server does not know our key any more: a new one is made");
             }
+            // Every session begins so.
+            Notice::Missed { .. } if is_beginning => is_beginning = false,
             Notice::Missed { .. } => {
                 eprintln!("updates may have been lost: updates.getDifference tells which");
             }
