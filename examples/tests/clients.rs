@@ -107,9 +107,11 @@ async fn answers(person: &Client) -> Vec<String> {
     let enums::updates::Difference::Difference(all) = person.invoke(&all).await.unwrap() else {
         panic!("a few messages are one difference")
     };
-    let messages = all.new_messages.into_iter().filter_map(|it| match it {
-        enums::Message::Message(it) if !it.out => Some(it.message),
-        _ => None,
+    let messages = all.new_messages.into_iter().filter_map(|it| {
+        let enums::Message::Message(it) = it else {
+            return None;
+        };
+        (!it.out).then_some(it.message)
     });
     messages.collect()
 }
