@@ -8,6 +8,8 @@ use heliogram_proto::cx::{Mono, Now, Unix};
 #[derive(Clone, Copy, Debug)]
 pub struct Clock {
     origin: Instant,
+    /// What is added to the system's wall clock, in nanoseconds.
+    shift_ns: i64,
 }
 
 impl Clock {
@@ -16,7 +18,16 @@ impl Clock {
     pub fn start() -> Self {
         Self {
             origin: Instant::now(),
+            shift_ns: 0,
         }
+    }
+
+    /// Makes the wall clock differ from the system's by so many seconds, for who knows better or wants to be wrong.
+    /// Monotonic time stays what it is.
+    #[must_use]
+    pub const fn shifted(mut self, seconds: i64) -> Self {
+        self.shift_ns = seconds.saturating_mul(1_000_000_000);
+        self
     }
 
     /// Reads both clocks.
@@ -24,7 +35,7 @@ impl Clock {
     pub fn now(self) -> Now {
         Now {
             mono: Mono(nanos(self.origin.elapsed())),
-            unix: unix_now(),
+            unix: Unix(unix_now().0.saturating_add_signed(self.shift_ns)),
         }
     }
 
@@ -63,5 +74,18 @@ mod tests {
         let at = clock.instant(soon) - Duration::from_secs(5);
         assert!(before <= at && at <= after);
         assert!(clock.instant(Mono(u64::MAX)) > after);
+    }
+
+    #[test]
+    fn a_shifted_clock_is_wrong_about_the_date_and_not_about_time() {
+        for seconds in [-600, 600] {
+            let clock = Clock::start();
+            let shifted = clock.shifted(seconds);
+            let (now, wrong) = (clock.now(), shifted.now());
+            let by = wrong.unix.0.cast_signed() - now.unix.0.cast_signed();
+            let expected = seconds * 1_000_000_000;
+            assert!((expected..expected + 60_000_000_000).contains(&by), "{by}");
+            assert!(wrong.mono.since(now.mono) < Duration::from_mins(1));
+        }
     }
 }
