@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use heliogram_crypto::rsa::PublicKey;
 use heliogram_crypto::rsa_pad::Padding;
+use heliogram_ports::clock::Clock;
 use heliogram_proto::dc::{Address, DcTable};
 use heliogram_proto::reconnect::Policy;
 use heliogram_proto::session::client::SavedSession;
@@ -55,6 +56,7 @@ pub struct Builder {
     temp_key_life_s: Option<i32>,
     reconnect: Policy,
     ping_every: Duration,
+    clock: Clock,
     flood_wait_max: Duration,
     call_time_max: Duration,
     storage: Arc<dyn Storage>,
@@ -90,6 +92,7 @@ impl Default for Builder {
             temp_key_life_s: Some(DAY_S),
             reconnect: Policy::default(),
             ping_every: Duration::from_secs(60),
+            clock: Clock::start(),
             flood_wait_max: Duration::from_secs(60),
             call_time_max: Duration::from_secs(60),
             storage: Arc::new(Memory::new()),
@@ -259,6 +262,13 @@ impl Builder {
         self
     }
 
+    /// Sets the clock; the system's unless told otherwise. It may be wrong: the server's is learnt from the server.
+    #[must_use]
+    pub const fn clock(mut self, clock: Clock) -> Self {
+        self.clock = clock;
+        self
+    }
+
     /// Sets up to which `FLOOD_WAIT` calls wait by themselves; a minute unless told otherwise.
     #[must_use]
     pub const fn flood_wait_max(mut self, max: Duration) -> Self {
@@ -372,6 +382,7 @@ impl Builder {
             temp_key_life_s: self.temp_key_life_s,
             reconnect: self.reconnect,
             ping_every: self.ping_every,
+            clock: self.clock,
             flood_wait_max: self.flood_wait_max,
             call_time_max: self.call_time_max,
             storage: self.storage,

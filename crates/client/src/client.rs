@@ -247,6 +247,7 @@ impl Client {
         let plan = Plan {
             dc,
             config: inner.setup.engine(dc, &route),
+            clock: inner.setup.clock,
             route,
             saved: inner.shared.kept.lock().keys.get(&dc).cloned(),
             introduction: Arc::clone(&inner.introduction),

@@ -34,6 +34,7 @@ pub(crate) async fn run(setup: Setup) -> Result<Exchanged, ConnectError> {
     let line = Line::start(Plan {
         dc,
         config: setup.engine(dc, &route),
+        clock: setup.clock,
         route,
         saved: None,
         introduction: Arc::new(setup.introduction),

@@ -71,6 +71,7 @@ pub use exchange::Exchanged;
 #[cfg(feature = "layer-222")]
 pub use grammers_tl_types as tl;
 pub use heliogram_crypto::rsa::PublicKey;
+pub use heliogram_ports::clock::Clock;
 pub use heliogram_proto::dc::DcTable;
 pub use heliogram_proto::reconnect::Policy as Reconnect;
 pub use heliogram_proto::remedy::Remedy;

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use heliogram_crypto::rsa::PublicKey;
 use heliogram_crypto::rsa_pad::Padding;
+use heliogram_ports::clock::Clock;
 use heliogram_proto::client::Config as EngineConfig;
 use heliogram_proto::dc::{DcName, DcTable, Purpose};
 use heliogram_proto::reconnect::Policy;
@@ -39,6 +40,7 @@ pub(crate) struct Setup {
     pub(crate) temp_key_life_s: Option<i32>,
     pub(crate) reconnect: Policy,
     pub(crate) ping_every: Duration,
+    pub(crate) clock: Clock,
     pub(crate) flood_wait_max: Duration,
     pub(crate) call_time_max: Duration,
     pub(crate) storage: Arc<dyn Storage>,

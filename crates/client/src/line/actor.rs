@@ -68,7 +68,7 @@ impl Actor {
         Self {
             dc: plan.dc,
             engine: Engine::new(plan.config, plan.saved, session_id),
-            clock: Clock::start(),
+            clock: plan.clock,
             route: plan.route,
             socket: Socket::Closed,
             work: None,

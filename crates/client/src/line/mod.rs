@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use bytes::Bytes;
+use heliogram_ports::clock::Clock;
 use heliogram_proto::client::{Config, Saved};
 use heliogram_proto::limits::CALLS_RUNNING_MAX;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot, watch};
@@ -84,6 +85,7 @@ pub(crate) struct Plan {
     pub(crate) dc: i32,
     pub(crate) route: Route,
     pub(crate) config: Config,
+    pub(crate) clock: Clock,
     pub(crate) saved: Option<Saved>,
     pub(crate) introduction: Arc<Introduction>,
     pub(crate) listener: Arc<dyn Listener>,

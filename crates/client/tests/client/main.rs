@@ -4,6 +4,7 @@
 
 mod backend;
 mod calls;
+mod clocks;
 mod ends;
 mod faults;
 mod key_file;
