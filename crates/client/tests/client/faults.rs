@@ -4,9 +4,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 use std::time::Duration;
 
-use heliogram_client::Client;
+use heliogram_client::{Client, Reconnect};
 
-use crate::proxy::Proxy;
+use crate::proxy::{Bytes, Proxy};
 use crate::server::{Count, Server, client_of};
 
 /// Makes calls one after another in so many tasks, until told to stop; each must be answered with its token.
@@ -56,11 +56,7 @@ impl Callers {
 async fn over_a_thousand_reconnects_no_call_is_lost_and_none_runs_twice() {
     let server = Server::start();
     let proxy = Proxy::start(server.address).await;
-    let builder = client_of(proxy.address).reconnect(heliogram_client::Reconnect {
-        first: Duration::from_millis(1),
-        max: Duration::from_millis(1),
-        ..heliogram_client::Reconnect::default()
-    });
+    let builder = client_of(proxy.address).reconnect(AT_ONCE);
     let client = builder.connect().await.unwrap();
     let callers = Callers::start(&client, 8);
     while proxy.connections() < 1000 {
@@ -83,36 +79,85 @@ async fn over_a_thousand_reconnects_no_call_is_lost_and_none_runs_twice() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_connection_cut_after_any_byte_loses_no_call_and_doubles_none() {
+async fn a_talk_of_52_messages_cut_after_any_byte_of_the_server_loses_no_call_and_doubles_none() {
+    cut_everywhere(|talk| (1..=talk.down).map(|down| Bytes { down, ..Bytes::ALL })).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_talk_of_52_messages_cut_after_any_byte_of_the_client_loses_no_call_and_doubles_none() {
+    cut_everywhere(|talk| (1..=talk.up).map(|up| Bytes { up, ..Bytes::ALL })).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_exchange_cut_after_any_byte_of_either_side_makes_a_key_all_the_same() {
     let server = Server::start();
     let proxy = Proxy::start(server.address).await;
-    let client = client_of(proxy.address).connect().await.unwrap();
-    let mut token = 0;
-    for bytes in 1..600 {
-        proxy.limit(bytes);
-        proxy.cut();
-        // Until an answer gets through, the limit stands for each of these connections.
-        let calls: Vec<_> = (0..3)
-            .map(|_| {
-                token += 1;
-                let (client, token) = (client.clone(), token);
-                tokio::spawn(async move { (token, client.invoke(&Count(token)).await) })
-            })
-            .collect();
-        let opened = proxy.connections();
-        while proxy.connections() < opened + 1 && !calls.iter().all(|it| it.is_finished()) {
-            tokio::time::sleep(POLL).await;
-        }
-        proxy.limit(usize::MAX);
-        for call in calls {
-            let (token, outcome) = call.await.unwrap();
-            assert_eq!(outcome, Ok(token), "cut after {bytes} bytes");
-        }
+    let connect = async || {
+        let builder = client_of(proxy.address).reconnect(AT_ONCE);
+        let client = builder.without_forward_secrecy().connect().await.unwrap();
+        client.shutdown().await;
+    };
+    connect().await;
+    let talk = proxy.passed();
+    let up = (1..=talk.up).map(|up| Bytes { up, ..Bytes::ALL });
+    let down = (1..=talk.down).map(|down| Bytes { down, ..Bytes::ALL });
+    for limits in up.chain(down) {
+        proxy.limit_next(limits);
+        connect().await;
     }
+}
+
+/// Records a talk on one connection, then has it once for each of the limits, which end its connection on the way.
+async fn cut_everywhere<I: Iterator<Item = Bytes>>(limits_of: impl FnOnce(Bytes) -> I) {
+    let server = Server::start();
+    let proxy = Proxy::start(server.address).await;
+    let builder = client_of(proxy.address).reconnect(AT_ONCE);
+    let client = builder.connect().await.unwrap();
+    let mut tokens = 0..;
+    talk(&client, &mut tokens).await;
+    proxy.cut();
+    talk(&client, &mut tokens).await;
+    let recorded = proxy.passed();
+    let mut talks = 0;
+    for limits in limits_of(recorded) {
+        proxy.limit_next(limits);
+        proxy.cut();
+        talk(&client, &mut tokens).await;
+        talks += 1;
+    }
+    // One connection to be cut and another one for each; a talk that fits fewer containers is over before its cut.
+    let connections = proxy.connections();
+    assert!(talks > 1000, "recorded: {recorded:?}");
+    assert!(connections > talks * 3 / 2, "{connections} for {talks}");
     client.shutdown().await;
     let runs = server.backend.runs();
+    assert_eq!(i64::try_from(runs.len()).unwrap() * 3, tokens.start);
     assert!(runs.values().all(|&times| times == 1), "{runs:?}");
 }
+
+/// 26 calls at once, and their answers.
+async fn talk(client: &Client, tokens: &mut std::ops::RangeFrom<i64>) {
+    // The backend answers every third token at once.
+    let calls: Vec<_> = tokens.step_by(3).take(26).collect();
+    tokens.start = calls[25] + 3;
+    let calls = calls.into_iter().map(|token| {
+        let client = client.clone();
+        tokio::spawn(async move { (token, client.invoke(&Count(token)).await) })
+    });
+    for call in calls.collect::<Vec<_>>() {
+        let (token, outcome) = call.await.unwrap();
+        assert_eq!(outcome, Ok(token));
+    }
+}
+
+/// Dials again after a millisecond.
+const AT_ONCE: Reconnect = Reconnect {
+    first: Duration::from_millis(1),
+    max: Duration::from_millis(1),
+    growth_percent: 100,
+    jitter_percent: 0,
+    attempts_max: None,
+};
 
 /// How often a test looks whether something has happened.
 const POLL: Duration = Duration::from_millis(1);

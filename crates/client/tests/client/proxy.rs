@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use parking_lot::Mutex;
-use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinHandle;
 
@@ -22,6 +22,37 @@ struct Shared {
     connections: AtomicUsize,
     /// Each connection ends after so many bytes of the server's, if there is a limit.
     bytes_down_max: AtomicUsize,
+    /// The next connection ends after so many bytes of either direction; those after it do not.
+    next_limits: Mutex<Bytes>,
+    /// What has passed on the last connection.
+    passed: Mutex<Arc<Passed>>,
+}
+
+/// Bytes of either direction.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Bytes {
+    pub(crate) up: usize,
+    pub(crate) down: usize,
+}
+
+impl Bytes {
+    /// As many as there are.
+    pub(crate) const ALL: Self = Self {
+        up: usize::MAX,
+        down: usize::MAX,
+    };
+}
+
+impl Default for Bytes {
+    fn default() -> Self {
+        Self::ALL
+    }
+}
+
+#[derive(Default)]
+struct Passed {
+    up: AtomicUsize,
+    down: AtomicUsize,
 }
 
 impl Proxy {
@@ -36,8 +67,12 @@ impl Proxy {
         let relaying = Arc::clone(&shared);
         let accepting = tokio::spawn(async move {
             while let Ok((client, _)) = listener.accept().await {
-                let max = relaying.bytes_down_max.load(Ordering::Relaxed);
-                let relay = tokio::spawn(relay(client, target, max));
+                let mut limits = std::mem::take(&mut *relaying.next_limits.lock());
+                let down_max = relaying.bytes_down_max.load(Ordering::Relaxed);
+                limits.down = limits.down.min(down_max);
+                let passed = Arc::<Passed>::default();
+                *relaying.passed.lock() = Arc::clone(&passed);
+                let relay = tokio::spawn(relay(client, target, limits, passed));
                 let mut relays = relaying.relays.lock();
                 relays.retain(|it| !it.is_finished());
                 relays.push(relay);
@@ -64,6 +99,20 @@ impl Proxy {
         self.shared.bytes_down_max.store(bytes, Ordering::Relaxed);
     }
 
+    /// Has the next connection end after so many bytes of either direction. Those that are open go on.
+    pub(crate) fn limit_next(&self, limits: Bytes) {
+        *self.shared.next_limits.lock() = limits;
+    }
+
+    /// Returns what has passed on the last connection.
+    pub(crate) fn passed(&self) -> Bytes {
+        let passed = self.shared.passed.lock();
+        Bytes {
+            up: passed.up.load(Ordering::Relaxed),
+            down: passed.down.load(Ordering::Relaxed),
+        }
+    }
+
     /// Returns how many connections are open.
     pub(crate) fn open(&self) -> usize {
         let relays = self.shared.relays.lock();
@@ -83,29 +132,36 @@ impl Drop for Proxy {
     }
 }
 
-async fn relay(mut client: TcpStream, target: SocketAddr, bytes_down_max: usize) {
+async fn relay(mut client: TcpStream, target: SocketAddr, limits: Bytes, passed: Arc<Passed>) {
     let Ok(mut server) = TcpStream::connect(target).await else {
         return;
     };
-    let (mut from_client, mut to_client) = client.split();
-    let (mut from_server, mut to_server) = server.split();
-    let up = tokio::io::copy(&mut from_client, &mut to_server);
-    let down = async {
-        let mut left = bytes_down_max;
-        let mut buffer = vec![0; 16 << 10];
-        while left > 0 {
-            let room = buffer.len().min(left);
-            let Ok(count @ 1..) = from_server.read(&mut buffer[..room]).await else {
-                return;
-            };
-            if to_client.write_all(&buffer[..count]).await.is_err() {
-                return;
-            }
-            left -= count;
-        }
-    };
+    let (from_client, to_client) = client.split();
+    let (from_server, to_server) = server.split();
     tokio::select! {
-        _ = up => {}
-        () = down => {}
+        () = pass(from_client, to_server, limits.up, &passed.up) => {}
+        () = pass(from_server, to_client, limits.down, &passed.down) => {}
+    }
+}
+
+/// Passes bytes on until one end has gone, or as many have passed as may.
+async fn pass(
+    mut from: impl AsyncRead + Unpin,
+    mut to: impl AsyncWrite + Unpin,
+    bytes_max: usize,
+    passed: &AtomicUsize,
+) {
+    let mut left = bytes_max;
+    let mut buffer = vec![0; 16 << 10];
+    while left > 0 {
+        let room = buffer.len().min(left);
+        let Ok(count @ 1..) = from.read(&mut buffer[..room]).await else {
+            return;
+        };
+        if to.write_all(&buffer[..count]).await.is_err() {
+            return;
+        }
+        passed.fetch_add(count, Ordering::Relaxed);
+        left -= count;
     }
 }
