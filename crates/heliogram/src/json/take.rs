@@ -48,7 +48,7 @@ impl<'c> Taker<'c> {
         method: &'c Declaration<'c>,
         arguments: &Json,
     ) -> Result<Object<'c>, Mismatch> {
-        self.fields(method, true, arguments)
+        self.deeper()?.fields(method, true, arguments)
     }
 
     fn value(self, ty: Type<'c>, json: &Json) -> Result<Value<'c>, Mismatch> {

@@ -289,9 +289,9 @@ fn objects_within_one_another_are_taken_as_deep_as_readers_read_and_no_deeper() 
             .map(drop)
             .map_err(|error| error.to_string())
     };
-    // The call itself and the innermost are two.
+    // The innermost is one, too.
     assert_eq!(nested(31), Ok(()));
-    let error = nested(33).unwrap_err();
+    let error = nested(32).unwrap_err();
     assert!(error.contains("more than 32 objects"), "{error}");
 }
 

@@ -46,7 +46,7 @@ pub(crate) struct ConnectOptions {
     /// browser's.
     #[arg(long, value_name = "SECRET")]
     secret: Option<ProxySecret>,
-    /// Goes through a proxy: socks5://[USER:PASSWORD@]ADDRESS:PORT, or the link of an MTProxy, tg://proxy?server=…;
+    /// Goes through a proxy: socks5://ADDRESS:PORT, with USER:PASSWORD@ before the address if it asks, or the link of an MTProxy, tg://proxy?server=…;
     /// with one of each, through the first to the second.
     #[arg(long, value_name = "URL")]
     proxy: Vec<ProxyUrl>,
