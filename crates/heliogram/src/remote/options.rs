@@ -46,8 +46,8 @@ pub(crate) struct ConnectOptions {
     /// browser's.
     #[arg(long, value_name = "SECRET")]
     secret: Option<ProxySecret>,
-    /// Goes through a proxy: socks5://ADDRESS:PORT, with USER:PASSWORD@ before the address if it asks, or the link of an MTProxy, tg://proxy?server=…;
-    /// with one of each, through the first to the second.
+    /// Goes through a proxy: socks5://ADDRESS:PORT, with USER:PASSWORD@ before the address if it asks, or the link of an
+    /// MTProxy, tg://proxy?server=…; with one of each, through the first to the second.
     #[arg(long, value_name = "URL")]
     proxy: Vec<ProxyUrl>,
     /// Keeps the key in this file, mode 0600, and comes back with it; without, each run makes a key and forgets it.
