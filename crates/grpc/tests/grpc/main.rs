@@ -8,6 +8,8 @@
 )]
 
 mod backend;
+mod certificates;
+mod cluster;
 mod keys;
 mod process;
 mod roles;

@@ -1,13 +1,12 @@
 //! Who may call what.
 
 use std::io::ErrorKind;
-use std::path::PathBuf;
 use std::sync::Arc;
 
 use heliogram_grpc::contract::push_client::PushClient;
 use heliogram_grpc::{
     Address, BackendService, KeyChangesService, KeysService, PushService, RemoteKeys, Role, Server,
-    Tls, TlsFiles, contract, dial,
+    Tls, contract, dial,
 };
 use heliogram_ports::memory::MemoryKeys;
 use heliogram_ports::{
@@ -15,15 +14,15 @@ use heliogram_ports::{
     conformance,
 };
 use heliogram_proto::ids::{AuthKeyId, Identity};
-use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
 use tonic::Code;
 
+use crate::certificates::Authority;
 use crate::process::{Process, in_time};
 
 #[tokio::test]
 async fn each_service_is_for_its_role_alone() {
-    let cluster = Cluster::new();
-    let session_node = cluster.process(&[Role::Session]).await;
+    let cluster = Authority::new();
+    let session_node = process(&cluster, &[Role::Session]).await;
     let gateway = cluster.tls("gateway", &[Role::Gateway]);
     let other_session_node = cluster.tls("session", &[Role::Session]);
     let backend = cluster.tls("backend", &[Role::Backend]);
@@ -61,8 +60,8 @@ async fn each_service_is_for_its_role_alone() {
 
 #[tokio::test]
 async fn a_certificate_may_name_several_roles() {
-    let cluster = Cluster::new();
-    let process = cluster.process(&[Role::Session, Role::Backend]).await;
+    let cluster = Authority::new();
+    let process = process(&cluster, &[Role::Session, Role::Backend]).await;
     let both = cluster.tls("both", &[Role::Gateway, Role::Session]);
     for role in [Role::Session, Role::Backend] {
         let keys = RemoteKeys::new(dial(process.address.clone(), role, Some(both.clone())));
@@ -73,8 +72,8 @@ async fn a_certificate_may_name_several_roles() {
 
 #[tokio::test]
 async fn whoever_is_to_be_a_session_node_must_have_a_certificate_that_says_so() {
-    let cluster = Cluster::new();
-    let impostor = cluster.process(&[Role::Backend, Role::Gateway]).await;
+    let cluster = Authority::new();
+    let impostor = process(&cluster, &[Role::Backend, Role::Gateway]).await;
     let gateway = cluster.tls("gateway", &[Role::Gateway]);
     let keys = RemoteKeys::new(dial(impostor.address.clone(), Role::Session, Some(gateway)));
     let record = conformance::record(1, KeyKind::Permanent);
@@ -83,8 +82,8 @@ async fn whoever_is_to_be_a_session_node_must_have_a_certificate_that_says_so() 
 
 #[tokio::test]
 async fn a_certificate_of_another_authority_is_no_certificate() {
-    let (cluster, strangers) = (Cluster::new(), Cluster::new());
-    let process = cluster.process(&[Role::Session]).await;
+    let (cluster, strangers) = (Authority::new(), Authority::new());
+    let process = process(&cluster, &[Role::Session]).await;
     let stranger = strangers.tls("gateway", &[Role::Gateway]);
     let keys = RemoteKeys::new(dial(process.address.clone(), Role::Session, Some(stranger)));
     assert!(in_time(keys.find(AuthKeyId(4))).await.is_err());
@@ -95,7 +94,7 @@ async fn a_certificate_of_another_authority_is_no_certificate() {
 
 #[tokio::test]
 async fn certificates_are_read_anew_without_a_restart() {
-    let (old, new) = (Cluster::new(), Cluster::new());
+    let (old, new) = (Authority::new(), Authority::new());
     let tls = old.tls("session", &[Role::Session]);
     let process = Process::start_at(services(), "127.0.0.1:0", Some(tls.clone())).await;
     let of_old = old.tls("gateway", &[Role::Gateway]);
@@ -136,7 +135,7 @@ async fn without_certificates_only_this_machine_is_served() {
     let everywhere = "0.0.0.0:0".parse().unwrap();
     let refused = services().bind(&everywhere, None).await.unwrap_err();
     assert_eq!(refused.kind(), ErrorKind::PermissionDenied);
-    let tls = Cluster::new().tls("session", &[Role::Session]);
+    let tls = Authority::new().tls("session", &[Role::Session]);
     assert!(services().bind(&everywhere, Some(tls)).await.is_ok());
 }
 
@@ -156,8 +155,8 @@ async fn health_and_reflection_answer_every_role() {
     use tonic_health::pb::{HealthCheckRequest, health_client::HealthClient};
     use tonic_reflection::pb::v1 as reflection;
 
-    let cluster = Cluster::new();
-    let process = cluster.process(&[Role::Session]).await;
+    let cluster = Authority::new();
+    let process = process(&cluster, &[Role::Session]).await;
     let backend = cluster.tls("backend", &[Role::Backend]);
     let channel = dial(process.address.clone(), Role::Session, Some(backend));
     for service in [
@@ -195,57 +194,10 @@ async fn health_and_reflection_answer_every_role() {
     ));
 }
 
-/// An authority and the files of those who have certificates from it.
-struct Cluster {
-    directory: tempfile::TempDir,
-    authority: CertifiedIssuer<'static, KeyPair>,
-}
-
-impl Cluster {
-    fn new() -> Self {
-        let directory = tempfile::tempdir().unwrap();
-        let mut params = CertificateParams::default();
-        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
-        let key = KeyPair::generate().unwrap();
-        let authority = CertifiedIssuer::self_signed(params, key).unwrap();
-        std::fs::write(directory.path().join("authority.pem"), authority.pem()).unwrap();
-        Self {
-            directory,
-            authority,
-        }
-    }
-
-    /// Serves everything with a certificate of these roles.
-    async fn process(&self, roles: &[Role]) -> Process {
-        let tls = self.tls("process", roles);
-        Process::start_at(services(), "127.0.0.1:0", Some(tls)).await
-    }
-
-    fn tls(&self, name: &str, roles: &[Role]) -> Tls {
-        self.issue(name, roles);
-        Tls::load(self.files(name)).unwrap()
-    }
-
-    fn issue(&self, name: &str, roles: &[Role]) {
-        let names: Vec<_> = roles.iter().map(|role| role.name().to_owned()).collect();
-        let key = KeyPair::generate().unwrap();
-        let certificate = CertificateParams::new(names)
-            .unwrap()
-            .signed_by(&key, &self.authority)
-            .unwrap();
-        let files = self.files(name);
-        std::fs::write(files.certificate, certificate.pem()).unwrap();
-        std::fs::write(files.key, key.serialize_pem()).unwrap();
-    }
-
-    fn files(&self, name: &str) -> TlsFiles {
-        let file = |name: String| -> PathBuf { self.directory.path().join(name) };
-        TlsFiles {
-            authority: file("authority.pem".to_owned()),
-            certificate: file(format!("{name}.pem")),
-            key: file(format!("{name}.key")),
-        }
-    }
+/// Serves everything with a certificate of these roles.
+async fn process(authority: &Authority, roles: &[Role]) -> Process {
+    let tls = authority.tls("process", roles);
+    Process::start_at(services(), "127.0.0.1:0", Some(tls)).await
 }
 
 fn services() -> Server {
