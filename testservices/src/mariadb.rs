@@ -25,8 +25,16 @@ impl MariaDb {
     ///
     /// When MariaDB is not installed, or does not start.
     pub fn start() -> io::Result<Self> {
-        let (dir, port) = (directory("mariadb")?, free_port()?);
+        // First of all: it takes the directory along if anything fails.
+        let mut mariadb = Self {
+            dir: directory("mariadb")?,
+            port: free_port()?,
+            server: None,
+        };
+        let dir = &mariadb.dir;
         std::fs::write(dir.join("init.sql"), INIT)?;
+        // Of its own: a server that starts clears away what others have in a common one.
+        std::fs::create_dir(dir.join("tmp"))?;
         let mut install = Command::new(find("mariadb-install-db", PACKAGE)?);
         install
             .args([
@@ -35,16 +43,13 @@ impl MariaDb {
                 "--skip-test-db",
                 SMALL_LOG,
             ])
-            .arg(format!("--datadir={}", dir.join("data").display()));
+            .arg(format!("--datadir={}", dir.join("data").display()))
+            .env("TMPDIR", dir.join("tmp"))
+            .arg(format!("--tmpdir={}", dir.join("tmp").display()));
         if is_root()? {
             install.arg("--user=root");
         }
         run(&mut install)?;
-        let mut mariadb = Self {
-            dir,
-            port,
-            server: None,
-        };
         mariadb.start_again()?;
         Ok(mariadb)
     }
@@ -97,6 +102,7 @@ impl MariaDb {
         let mut arguments = vec![
             "--no-defaults".to_owned(),
             format!("--datadir={dir}/data"),
+            format!("--tmpdir={dir}/tmp"),
             format!("--socket={dir}/socket"),
             format!("--pid-file={dir}/pid"),
             format!("--init-file={dir}/init.sql"),

@@ -113,11 +113,18 @@ pub(crate) fn directory(name: &str) -> io::Result<PathBuf> {
     Ok(directory)
 }
 
-/// Returns a port that nobody has now.
+/// Returns a port that nobody has now, and that the system gives to nobody who asks for any: a server that is started
+/// again finds it free.
 pub(crate) fn free_port() -> io::Result<u16> {
-    Ok(TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?
-        .local_addr()?
-        .port())
+    static COUNT: AtomicU32 = AtomicU32::new(0);
+    let is_free = |port: &u16| TcpListener::bind((Ipv4Addr::LOCALHOST, *port)).is_ok();
+    // Two programs begin apart; within one, no port comes twice before all have.
+    let begin = std::process::id().wrapping_mul(PORTS_APART);
+    let mut ports = (0..PORTS).map(|_| {
+        let at = begin.wrapping_add(COUNT.fetch_add(1, Ordering::Relaxed)) % PORTS;
+        FIRST_PORT.saturating_add(u16::try_from(at).unwrap_or(0))
+    });
+    ports.find(is_free).ok_or(io::ErrorKind::AddrInUse.into())
 }
 
 /// Waits until a server says that it is there.
@@ -139,6 +146,11 @@ pub(crate) fn wait_until(dir: &Path, is_there: impl Fn() -> io::Result<bool>) ->
     }
     Ok(())
 }
+
+/// Below those that Linux gives to whoever asks for any, from 32768 on.
+const FIRST_PORT: u16 = 12_000;
+const PORTS: u32 = 20_000;
+const PORTS_APART: u32 = 61;
 
 /// How long a server may take to start.
 const START_MAX: Duration = Duration::from_secs(60);
