@@ -4,10 +4,12 @@
 
 mod backend;
 mod session_port;
+mod users;
 mod watched;
 
 pub use backend::backend;
 pub use session_port::{TERM, session_port};
+pub use users::users;
 
 use std::future::poll_fn;
 use std::task::Poll;

@@ -46,6 +46,20 @@ pub trait AuthKeys: Send + Sync + 'static {
     ) -> BoxFuture<'_, Result<Vec<AuthKeyId>, Unavailable>>;
 }
 
+/// Where it is kept who has logged in with a key, for backends that do not keep it themselves.
+pub trait Users: Send + Sync + 'static {
+    /// Finds who has logged in with a key, if anybody.
+    fn find_user(&self, identity: Identity) -> BoxFuture<'_, Result<Option<i64>, Unavailable>>;
+
+    /// Keeps who has logged in with a key, `None` after a log-out: as durable as the key when this returns. Goes with the
+    /// key; nothing is kept of one that is not there.
+    fn keep_user(
+        &self,
+        identity: Identity,
+        user: Option<i64>,
+    ) -> BoxFuture<'_, Result<(), Unavailable>>;
+}
+
 /// What [`AuthKeys::bind`] is to record.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[expect(clippy::exhaustive_structs, reason = "what a binding is")]

@@ -6,10 +6,12 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use heliogram_proto::exchange::binding;
-use heliogram_proto::ids::AuthKeyId;
+use heliogram_proto::ids::{AuthKeyId, Identity};
 
 use crate::clock::unix_now;
-use crate::{AuthKeys, Binding, Bound, BoxFuture, Inserted, KeyKind, KeyRecord, Unavailable};
+use crate::{
+    AuthKeys, Binding, Bound, BoxFuture, Inserted, KeyKind, KeyRecord, Unavailable, Users,
+};
 
 /// Keys in a map, at most [`KEYS_MAX`] of them.
 #[derive(Debug, Default)]
@@ -60,11 +62,34 @@ impl AuthKeys for MemoryKeys {
     }
 }
 
+impl Users for MemoryKeys {
+    fn find_user(&self, identity: Identity) -> BoxFuture<'_, Result<Option<i64>, Unavailable>> {
+        Box::pin(async move { Ok(self.records().users.get(&identity.0).copied()) })
+    }
+
+    fn keep_user(
+        &self,
+        identity: Identity,
+        user: Option<i64>,
+    ) -> BoxFuture<'_, Result<(), Unavailable>> {
+        Box::pin(async move {
+            let mut records = self.records();
+            let is_there = records.find(identity.0, unix_now().seconds()).is_some();
+            match user.filter(|_| is_there) {
+                Some(user) => drop(records.users.insert(identity.0, user)),
+                None => drop(records.users.remove(&identity.0)),
+            }
+            Ok(())
+        })
+    }
+}
+
 /// Every record, and which temporary keys are bound to which permanent ones.
 #[derive(Debug, Default)]
 struct Records {
     by_id: BTreeMap<AuthKeyId, Arc<KeyRecord>>,
     bound: BTreeSet<(AuthKeyId, AuthKeyId)>,
+    users: BTreeMap<AuthKeyId, i64>,
 }
 
 impl Records {
@@ -77,6 +102,7 @@ impl Records {
     }
 
     fn forget(&mut self, id: AuthKeyId) {
+        self.users.remove(&id);
         if let Some(perm) = self.by_id.remove(&id).and_then(|it| it.facts.perm) {
             self.bound.remove(&(perm, id));
         }

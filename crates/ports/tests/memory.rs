@@ -9,6 +9,12 @@ async fn memory_keys_conform() {
 }
 
 #[tokio::test]
+async fn memory_users_conform() {
+    let keys = MemoryKeys::new();
+    conformance::users(&keys, &keys).await;
+}
+
+#[tokio::test]
 async fn a_backend_with_nothing_in_between_conforms() {
     conformance::backend(async |backend, pushes| {
         backend.start(pushes);
