@@ -6,8 +6,10 @@ use std::time::Duration;
 
 use heliogram_ports::clock::unix_now;
 use heliogram_ports::record::Sealer;
-use heliogram_ports::{AuthKeys, Binding, Bound, BoxFuture, Inserted, KeyRecord, Unavailable};
-use heliogram_proto::ids::{AuthKeyId, Term};
+use heliogram_ports::{
+    AuthKeys, Binding, Bound, BoxFuture, Inserted, KeyRecord, Unavailable, Users,
+};
+use heliogram_proto::ids::{AuthKeyId, Identity, Term};
 
 use crate::changes::{Change, Changes, OfRecord, Settle};
 use crate::connections::Connections;
@@ -15,6 +17,7 @@ use crate::limits::{PURGE_MAX, PURGE_PERIOD};
 use crate::rows::{Bind, Find, Insert, Purge, Remove, What};
 use crate::schema::BeginTerm;
 use crate::task::Task;
+use crate::users::{FindUser, KeepUser};
 
 /// Keys in a database, without a cache. Cloning shares it.
 #[derive(Clone)]
@@ -111,6 +114,20 @@ impl AuthKeys for MySqlKeys {
             what: What::BoundExcept(except),
             removed: Vec::new(),
         }))
+    }
+}
+
+impl Users for MySqlKeys {
+    fn find_user(&self, identity: Identity) -> BoxFuture<'_, Result<Option<i64>, Unavailable>> {
+        Box::pin(self.connections.carry_out(FindUser(identity)))
+    }
+
+    fn keep_user(
+        &self,
+        identity: Identity,
+        user: Option<i64>,
+    ) -> BoxFuture<'_, Result<(), Unavailable>> {
+        Box::pin(self.connections.carry_out(KeepUser { identity, user }))
     }
 }
 

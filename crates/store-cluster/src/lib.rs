@@ -6,6 +6,8 @@
 //!  MySqlKeys ───> MySQL: one row per key, sealed; a change is durable before it is answered
 //! ```
 //!
+//! [`KeptUsers`] keeps in MySQL, too, who has logged in with which key, for backends that don't.
+//!
 //! Without Redis everything is slower, and nothing wrong. Without MySQL known keys go on from the cache; whoever asks for
 //! another, or brings a new one, waits up to five seconds for it to come back, and hears [`Unavailable`] then: never that
 //! a key is absent, or stored. The bytes are drawn in `docs/record-format.md`; why it is so, in
@@ -39,6 +41,7 @@ mod rows;
 mod schema;
 mod shelf;
 mod task;
+mod users;
 
 use std::fmt;
 use std::sync::Arc;
@@ -54,6 +57,7 @@ pub use crate::changes::{Change, OfRecord};
 use crate::connections::Connections;
 pub use crate::keys::MySqlKeys;
 pub use crate::schema::Migrated;
+pub use crate::users::KeptUsers;
 
 /// Where the keys are, and which master keys seal them.
 #[derive(Clone)]

@@ -241,8 +241,10 @@ async fn temporary(conn: &mut Conn, perm: AuthKeyId) -> Result<Vec<(u32, AuthKey
 
 async fn delete(conn: &mut Conn, ids: &[AuthKeyId]) -> Result<(), Failure> {
     if !ids.is_empty() {
-        let delete = format!("DELETE FROM heliogram_keys WHERE id IN ({})", list(ids));
-        conn.query_drop(delete).await?;
+        for table in ["heliogram_keys", "heliogram_users"] {
+            let delete = format!("DELETE FROM {table} WHERE id IN ({})", list(ids));
+            conn.query_drop(delete).await?;
+        }
     }
     Ok(())
 }
@@ -260,7 +262,7 @@ async fn tell_caches(conn: &mut Conn, ids: &[AuthKeyId]) -> Result<(), Failure> 
 }
 
 /// Writes numbers for a statement.
-pub(crate) fn list(ids: &[AuthKeyId]) -> String {
+fn list(ids: &[AuthKeyId]) -> String {
     let ids: Vec<_> = ids.iter().map(|id| id.0.to_string()).collect();
     ids.join(",")
 }

@@ -19,10 +19,16 @@ struct Migration {
 }
 
 /// Every step; the first leads to version 1. A released one is never edited.
-const MIGRATIONS: &[Migration] = &[Migration {
-    name: "keys",
-    statements: include_str!("../migrations/0001-keys.sql"),
-}];
+const MIGRATIONS: &[Migration] = &[
+    Migration {
+        name: "keys",
+        statements: include_str!("../migrations/0001-keys.sql"),
+    },
+    Migration {
+        name: "users",
+        statements: include_str!("../migrations/0002-users.sql"),
+    },
+];
 
 /// The version that this release works with.
 pub(crate) const VERSION: usize = MIGRATIONS.len();

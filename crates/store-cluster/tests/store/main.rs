@@ -7,3 +7,4 @@ mod faults;
 mod record;
 mod rig;
 mod stale;
+mod users;
