@@ -10,5 +10,6 @@ mod remote;
 mod service;
 mod stream;
 
+pub(crate) use remote::failed;
 pub use remote::{Form, RemoteBackend};
 pub use service::BackendService;

@@ -166,7 +166,7 @@ impl Inner {
 }
 
 /// What a call ends with that the backend does not answer.
-pub(super) fn failed() -> Reply {
+pub(crate) fn failed() -> Reply {
     Reply::Error(RpcError {
         code: 500,
         message: "RPC_CALL_FAIL".to_owned(),
