@@ -101,7 +101,7 @@ class Server:
         self.problems = []
         self.msg_id = MsgId(ConnectionRole.SERVER)
         # The package reads the clock here.
-        mtproto.session.msg_id.time = lambda: time.time() + ahead_s
+        mtproto.session.msg_id.time = lambda: time.time() + self.ahead_s
 
     def now(self):
         return int(time.time()) + self.ahead_s
@@ -178,6 +178,7 @@ class Turn:
         self.packet = packet
         self.said = []
         self.cuts_off = False
+        self.clock_step_s = 0
 
     def run(self):
         packet, seen = self.packet, self.server.seen
@@ -201,6 +202,11 @@ class Turn:
         if self.cuts_off:
             raise CutOff
         self.send()
+        if self.clock_step_s:
+            self.server.ahead_s += self.clock_step_s
+            # Salts have nothing to do with it.
+            self.key.replace_salt()
+            self.key.salts.appendleft((packet.salt, 0, self.server.now() + self.server.salt_life_s))
 
     def refusal(self):
         message_id, now = self.packet.message_id, self.server.now()
@@ -277,6 +283,11 @@ class Turn:
         self.answer(message_id, answer)
         self.send()
         self.key.replace_salt()
+
+    def step_clock(self, message_id, answer):
+        """Once all is said, the clock is stepped by so many seconds as the token says."""
+        self.answer(message_id, answer)
+        (self.clock_step_s,) = struct.unpack("<q", answer[4:])
 
     def cut(self, message_id, answer):
         """The call is run and its answer kept, but the connection ends before it leaves."""
@@ -410,6 +421,7 @@ METHODS = {
     0x7E570105: Turn.announce,
     0x7E570106: Turn.lose,
     0x7E570107: Turn.fail,
+    0x7E570108: Turn.step_clock,
 }
 
 

@@ -180,6 +180,22 @@ fn a_server_whose_clock_is_ten_minutes_ahead_or_behind_refuses_no_message() {
     }
 }
 
+#[test]
+fn a_clock_that_is_stepped_by_ten_minutes_while_calls_are_made_costs_a_refusal_and_no_call() {
+    let Some(python) = python("a foreign server whose clock is stepped") else {
+        return;
+    };
+    for (step, refusal) in [(600, "refusals 16"), (-600, "refusals 17")] {
+        let seen = meet(&python, &[], no_change, |client| async move {
+            assert_eq!(client.invoke(&Ask(STEP_CLOCK, step)).await, Ok(step));
+            for token in 0..10 {
+                assert_eq!(client.invoke(&Ask(ECHO, token)).await, Ok(token));
+            }
+        });
+        assert!((1..=2).contains(&seen.count(refusal)), "{step}: {seen:?}");
+    }
+}
+
 /// Runs a client and what it does against a new server, and returns what the server says of it.
 fn meet<F: Future<Output = ()>>(
     python: &Path,
@@ -239,3 +255,4 @@ const CUT: u32 = 0x7e57_0104;
 const ANNOUNCE: u32 = 0x7e57_0105;
 const LOSE: u32 = 0x7e57_0106;
 const FAIL: u32 = 0x7e57_0107;
+const STEP_CLOCK: u32 = 0x7e57_0108;
