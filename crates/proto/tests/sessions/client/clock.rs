@@ -1,5 +1,7 @@
 //! What a client learns of the server's clock, and which ages it accepts.
 
+use std::time::Duration;
+
 use heliogram_proto::ids::{MsgId, SeqNo};
 use heliogram_proto::session::client::Unacceptable;
 use heliogram_tl::{Serialize, mtproto as tl};
@@ -58,6 +60,26 @@ fn an_answer_far_older_than_its_call_sets_the_clock_back() {
             offset_s * 1_000_000_000,
             "{age_s} s"
         );
+    }
+}
+
+#[test]
+fn a_wall_clock_that_is_stepped_by_ten_minutes_makes_no_message_of_the_server_stale() {
+    for step_s in [-600_i64, 600] {
+        let mut alone = Alone::new();
+        alone.hear_update(0xe317_af7e);
+        let next = MsgId(alone.server_id(3).0 + (1 << 32));
+        alone.now.mono = alone.now.mono + Duration::from_secs(1);
+        let moved_ns = (1 + step_s) * 1_000_000_000;
+        alone.now.unix.0 = alone.now.unix.0.checked_add_signed(moved_ns).unwrap();
+        assert_eq!(alone.hear_as(next, SeqNo(3), &METHOD), Ok(()), "{step_s}");
+        assert_eq!(alone.told().len(), 2, "{step_s}");
+        let (_, sent) = alone.sent_call();
+        assert_eq!(sent.msg_id.0 >> 32, next.0 >> 32, "{step_s}");
+        // What is old by the server's clock is old.
+        let old = MsgId(next.0 - (301 << 32));
+        let outcome = alone.hear_as(old, SeqNo(1), &METHOD);
+        assert_eq!(outcome, Err(Unacceptable::Stale), "{step_s}");
     }
 }
 
