@@ -209,6 +209,7 @@ fn meet<F: Future<Output = ()>>(
         .api_hash("hash")
         .server_key(PublicKey::from_pem(&server.public_key()).unwrap())
         .data_centre(DataCentre::new(2, [server.address()]))
+        .fixed_addresses()
         .transport(Transport::Tcp {
             framing: Framing::Abridged,
             obfuscation: None,

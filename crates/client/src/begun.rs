@@ -3,11 +3,8 @@
 use std::fmt;
 use std::marker::PhantomData;
 
-use tokio::time::Instant;
-
 use crate::client::Client;
 use crate::error::InvokeError;
-use crate::limits::CALL_TIME_MAX;
 use crate::line;
 use crate::method::Method;
 
@@ -67,9 +64,10 @@ impl Client {
         after: Option<(i32, u64)>,
     ) -> Result<Begun<M>, InvokeError> {
         let dc = self.home();
-        let due = Instant::now() + self.call_time_max().min(CALL_TIME_MAX);
         let after = after.filter(|it| it.0 == dc).map(|it| it.1);
-        let call = self.line(dc)?.call_after(method.to_body(), due, after)?;
+        let call = self
+            .line(dc)?
+            .call_after(method.to_body(), self.due(), after)?;
         Ok(Begun {
             call,
             dc,

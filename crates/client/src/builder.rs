@@ -15,6 +15,7 @@ use parking_lot::Mutex;
 use crate::client::Client;
 use crate::exchange::{self, Exchanged};
 use crate::introduction::{Device, Introduction};
+use crate::limits::FILE_CONNECTIONS_MAX;
 use crate::mtproxy::MtProxy;
 use crate::reach::{DataCentre, IpVersions, Proxy, Transport};
 use crate::setup::{self, Setup};
@@ -61,6 +62,8 @@ pub struct Builder {
     call_time_max: Duration,
     storage: Arc<dyn Storage>,
     sessions: Vec<(i32, SavedSession)>,
+    asks_addresses: bool,
+    file_connections: usize,
 }
 
 impl fmt::Debug for Builder {
@@ -97,6 +100,8 @@ impl Default for Builder {
             call_time_max: Duration::from_secs(60),
             storage: Arc::new(Memory::new()),
             sessions: Vec::new(),
+            asks_addresses: true,
+            file_connections: FILE_CONNECTIONS,
         }
     }
 }
@@ -194,6 +199,23 @@ impl Builder {
     #[must_use]
     pub const fn home(mut self, dc: i32) -> Self {
         self.home = Some(dc);
+        self
+    }
+
+    /// Never asks the servers where data centres are. Unless told so, a client calls `help.getConfig` at its start, when what
+    /// it has heard expires, and when it is sent to a data centre that it does not know; addresses of the builder are
+    /// tried after those that it hears of. Keys never come from there.
+    #[must_use]
+    pub const fn fixed_addresses(mut self) -> Self {
+        self.asks_addresses = false;
+        self
+    }
+
+    /// Sets how many connections to one data centre carry files: from 1 to 16, four unless told otherwise. They are there
+    /// while files move, and for half a minute after.
+    #[must_use]
+    pub fn file_connections(mut self, count: usize) -> Self {
+        self.file_connections = count.clamp(1, FILE_CONNECTIONS_MAX);
         self
     }
 
@@ -362,6 +384,7 @@ impl Builder {
             return Err(ConnectError::Missing("server_key"));
         }
         setup::check(&self.transport, self.mtproxy.as_ref())?;
+        let table = DcTable::new(self.test_mode, self.addresses);
         Ok(Setup {
             introduction: Introduction {
                 api_id,
@@ -372,7 +395,10 @@ impl Builder {
             api_hash,
             server_keys: self.server_keys,
             padding: self.padding,
-            table: Mutex::new(DcTable::new(self.test_mode, self.addresses)),
+            given: table.clone(),
+            table: Mutex::new(table),
+            asks_addresses: self.asks_addresses,
+            file_connections: self.file_connections,
             home,
             ip_versions: self.ip_versions,
             transport: self.transport,
@@ -390,6 +416,8 @@ impl Builder {
         })
     }
 }
+
+const FILE_CONNECTIONS: usize = 4;
 
 /// The layer that the typed calls are of.
 const LAYER: i32 = 222;

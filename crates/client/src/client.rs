@@ -1,16 +1,12 @@
 //! The client: calls, and which data centre they belong to.
 
-use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
-use std::time::Duration;
 
 use bytes::Bytes;
 use heliogram_ports::random;
 use heliogram_proto::client::Saved;
-use heliogram_proto::dc::{Migration, Moves};
 use heliogram_proto::ids::SessionId;
-use heliogram_proto::remedy::Remedy;
 use heliogram_proto::session::client::SavedSession;
 use parking_lot::Mutex;
 use rand_core::Rng as _;
@@ -18,43 +14,42 @@ use tokio::time::Instant;
 
 use crate::ConnectError;
 use crate::builder::Builder;
-use crate::error::{InvokeError, Lost};
+use crate::directory::Directory;
+use crate::error::InvokeError;
 use crate::introduction::Introduction;
-use crate::limits::{CALL_TIME_MAX, SHUTDOWN_MAX};
-use crate::line::{Line, Listener, Plan};
+use crate::limits::SHUTDOWN_MAX;
+use crate::line::Listener;
+use crate::lines::Lines;
 use crate::method::Method;
 use crate::notices::{Notice, Notices, Waiting};
-use crate::retry::Tries;
+use crate::passes::Passes;
 use crate::setup::Setup;
 use crate::storage;
 #[cfg(feature = "layer-222")]
 use crate::updates::{self, Fed, Outlet, Position, Updates};
+use crate::upkeep::Upkeep;
 
 /// A client of one account, or of none yet. Cheap to clone; all clones are one. When the last is dropped, the
 /// connections end; [`Client::shutdown`] ends them in order.
 #[derive(Clone)]
 pub struct Client {
-    inner: Arc<Inner>,
+    pub(crate) inner: Arc<Inner>,
+    /// Ends with the last clone but the one that it has itself.
+    upkeep: Option<Arc<Upkeep>>,
 }
 
-struct Inner {
-    setup: Setup,
-    introduction: Arc<Introduction>,
-    shared: Arc<Shared>,
-    lines: Mutex<Lines>,
-}
-
-/// The lines to data centres.
-#[derive(Default)]
-struct Lines {
-    by_dc: BTreeMap<i32, Line>,
-    /// The client was shut down: none is begun any more.
-    is_closed: bool,
+pub(crate) struct Inner {
+    pub(crate) setup: Setup,
+    pub(crate) introduction: Arc<Introduction>,
+    pub(crate) shared: Arc<Shared>,
+    pub(crate) lines: Mutex<Lines>,
+    pub(crate) directory: Directory,
+    pub(crate) passes: Passes,
 }
 
 /// What lines and the client share. Lines hold it, so it holds no line.
-struct Shared {
-    kept: Mutex<storage::State>,
+pub(crate) struct Shared {
+    pub(crate) kept: Mutex<storage::State>,
     storage: Arc<dyn storage::Storage>,
     notices: Arc<Waiting>,
     /// What a stream of updates is fed with.
@@ -92,16 +87,28 @@ impl Client {
                 introduction: Arc::new(setup.introduction.clone()),
                 shared: Arc::new(shared),
                 lines: Mutex::default(),
+                directory: Directory::default(),
+                passes: Passes::default(),
                 setup,
             }),
+            upkeep: None,
         };
-        let Ok(line) = client.line(home) else {
+        let Ok(line) = client.reach(home, client.due()).await else {
             return Err(ConnectError::Misconfigured(
                 "the home data centre of the kept keys has no address: add it with Builder::data_centre",
             ));
         };
         line.ready().await?;
-        Ok(client)
+        Ok(client.with_upkeep())
+    }
+
+    /// Has what is due done from now on, for as long as somebody holds the client.
+    fn with_upkeep(self) -> Self {
+        let upkeep = Upkeep::start(self.clone());
+        Self {
+            upkeep: Some(Arc::new(upkeep)),
+            ..self
+        }
     }
 
     /// Calls a method at home, and waits for its result. Calls that are made while others wait travel with them.
@@ -117,7 +124,8 @@ impl Client {
         M::read_result(&result).map_err(InvokeError::Malformed)
     }
 
-    /// Calls a method at a given data centre, as [`Client::invoke`] does at home.
+    /// Calls a method at a given data centre, as [`Client::invoke`] does at home. If nobody is signed in there, the
+    /// account is carried over from home first.
     ///
     /// # Errors
     ///
@@ -129,38 +137,6 @@ impl Client {
     ) -> Result<M::Return, InvokeError> {
         let result = self.invoke_body(Some(dc), method.to_body()).await?;
         M::read_result(&result).map_err(InvokeError::Malformed)
-    }
-
-    async fn invoke_body(&self, dc: Option<i32>, body: Bytes) -> Result<Bytes, InvokeError> {
-        let setup = &self.inner.setup;
-        let due = Instant::now() + setup.call_time_max.min(CALL_TIME_MAX);
-        let mut tries = Tries::new(setup.flood_wait_max);
-        let mut dc = dc;
-        loop {
-            let at = dc.unwrap_or_else(|| self.home());
-            let line = self.line(at)?;
-            let error = match line.call(body.clone(), due).await {
-                Err(InvokeError::Rpc(error)) => error,
-                outcome => return outcome,
-            };
-            let wait = tries.allow(error.remedy(), &mut random::lend());
-            // What would be made again after its time is the caller's to make.
-            let Some(wait) = wait.filter(|it| Instant::now() + *it < due) else {
-                return Err(InvokeError::Rpc(error));
-            };
-            match error.remedy() {
-                Remedy::Migrate(Migration { dc: to, moves }) => {
-                    self.line(to)?;
-                    if moves == Moves::Account {
-                        self.inner.shared.keep_with(|kept| kept.home = Some(to));
-                    }
-                    dc = (moves == Moves::Request).then_some(to);
-                }
-                Remedy::Introduce => line.introduce(),
-                Remedy::Bind | Remedy::None | Remedy::Retry | Remedy::Wait(_) => {}
-            }
-            tokio::time::sleep(wait).await;
-        }
     }
 
     /// Returns the data centre that calls go to.
@@ -211,51 +187,16 @@ impl Client {
     /// Calls that come later, or are not answered within [`SHUTDOWN_MAX`], end with
     /// [`InvokeError::ConnectionLost`].
     pub async fn shutdown(&self) {
-        let lines: Vec<_> = {
-            let mut lines = self.inner.lines.lock();
-            lines.is_closed = true;
-            lines.by_dc.values().cloned().collect()
-        };
+        let lines = self.inner.lines.lock().close();
+        if let Some(upkeep) = &self.upkeep {
+            upkeep.end().await;
+        }
         let by = Instant::now() + SHUTDOWN_MAX;
         for line in lines {
             line.stop(by).await;
         }
         #[cfg(feature = "layer-222")]
         self.inner.shared.updates.end();
-    }
-
-    /// Returns how long a call may wait for its answer.
-    pub(crate) fn call_time_max(&self) -> Duration {
-        self.inner.setup.call_time_max
-    }
-
-    /// Returns the line to a data centre, begun if it is not there, or if the one that was there has given up.
-    pub(crate) fn line(&self, dc: i32) -> Result<Line, InvokeError> {
-        let inner = &self.inner;
-        let mut lines = inner.lines.lock();
-        let known = lines.by_dc.get(&dc);
-        if let Some(line) = known.filter(|it| lines.is_closed || !it.has_failed()) {
-            return Ok(line.clone());
-        }
-        if lines.is_closed {
-            return Err(InvokeError::ConnectionLost(Lost::ShutDown));
-        }
-        let route = inner
-            .setup
-            .route(dc)
-            .ok_or(InvokeError::UnknownDataCentre(dc))?;
-        let plan = Plan {
-            dc,
-            config: inner.setup.engine(dc, &route),
-            clock: inner.setup.clock,
-            route,
-            saved: inner.shared.kept.lock().keys.get(&dc).cloned(),
-            introduction: Arc::clone(&inner.introduction),
-            listener: Arc::<Shared>::clone(&inner.shared),
-        };
-        let line = Line::start(plan);
-        lines.by_dc.insert(dc, line.clone());
-        Ok(line)
     }
 }
 
@@ -275,7 +216,7 @@ impl Shared {
     }
 
     /// Changes what is kept, and keeps it.
-    fn keep_with(&self, change: impl FnOnce(&mut storage::State)) {
+    pub(crate) fn keep_with(&self, change: impl FnOnce(&mut storage::State)) {
         let mut kept = self.kept.lock();
         change(&mut kept);
         if let Err(error) = self.storage.store(&kept) {

@@ -19,6 +19,8 @@ pub(crate) struct Route {
     /// Tried one after the other.
     pub(crate) targets: Vec<Target>,
     pub(crate) proxy: Option<Proxy>,
+    /// The targets are for files only: connections and keys say so.
+    pub(crate) is_media: bool,
 }
 
 /// One place that may take a connection.
@@ -116,6 +118,7 @@ mod tests {
         let route = Route {
             targets,
             proxy: Some(proxy),
+            is_media: false,
         };
         route.dial().await.unwrap();
         serving.await.unwrap();

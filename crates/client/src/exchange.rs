@@ -5,6 +5,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use heliogram_crypto::AuthKey;
 use heliogram_proto::client::Saved;
+use heliogram_proto::dc::Purpose;
 use heliogram_proto::ids::Salt;
 use parking_lot::Mutex;
 use tokio::time::Instant;
@@ -29,7 +30,7 @@ pub struct Exchanged {
 /// Makes a key over a line that is for nothing else.
 pub(crate) async fn run(setup: Setup) -> Result<Exchanged, ConnectError> {
     let dc = setup.home;
-    let route = setup.route(dc).ok_or(NO_ADDRESS)?;
+    let route = setup.route(dc, Purpose::Main).ok_or(NO_ADDRESS)?;
     let made = Arc::<Kept>::default();
     let line = Line::start(Plan {
         dc,

@@ -39,18 +39,22 @@
 
 mod begun;
 mod builder;
+mod calls;
 mod client;
 mod dial;
+mod directory;
 mod error;
 mod exchange;
 mod introduction;
 mod limits;
 mod line;
+mod lines;
 #[cfg(feature = "layer-222")]
 pub mod manual;
 mod method;
 mod mtproxy;
 mod notices;
+mod passes;
 mod reach;
 mod retry;
 mod rpc_error;
@@ -59,6 +63,7 @@ pub mod storage;
 mod telegram;
 #[cfg(feature = "layer-222")]
 pub mod updates;
+mod upkeep;
 mod with_reconnect;
 
 pub use begun::Begun;

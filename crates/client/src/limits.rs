@@ -34,6 +34,18 @@ pub(crate) const FLUSH_MAX: Duration = Duration::from_secs(1);
 /// Bytes of a proxy's name, as long as a name may be.
 pub(crate) const HOST_BYTES_MAX: usize = 253;
 
+/// Connections to one data centre that carry files.
+pub(crate) const FILE_CONNECTIONS_MAX: usize = 16;
+
+/// How long a connection for files stays when no file moves.
+pub(crate) const FILE_LINE_IDLE_MAX: Duration = Duration::from_secs(30);
+
+/// What servers say of their addresses counts for so long at least, and at most: neither does a bad date make a client ask all
+/// the time, nor never.
+pub(crate) const CONFIG_LIFE_MIN: Duration = Duration::from_secs(60);
+/// As above.
+pub(crate) const CONFIG_LIFE_MAX: Duration = Duration::from_hours(24);
+
 // ---- key files ----
 
 /// Data centres whose keys are kept: two hundred times as many as Telegram has.

@@ -129,6 +129,7 @@ pub mod call {
     //! | `FILE_`, `STATS_MIGRATE_X` | this call alone is made there |
     //! | `CONNECTION_NOT_INITED`, `CONNECTION_LAYER_INVALID` | the client introduces itself again |
     //! | 500 and the like | made again after 1, 2 and 4 s |
+    //! | `AUTH_KEY_UNREGISTERED` away from home | the account is carried there, once |
     //! | anything else | told: it is the caller's |
     //!
     //! While the connection is gone calls wait, each for its own time
@@ -285,6 +286,15 @@ pub mod data_centres {
     //! # Ok(())
     //! # }
     //! ```
+    //!
+    //! Whoever is signed in at home is signed in where a call goes: the first that is refused there with
+    //! `AUTH_KEY_UNREGISTERED` has the account carried over (`auth.exportAuthorization`, `auth.importAuthorization`), once
+    //! for all calls that wait, and is made again.
+    //!
+    //! A client asks its home where the others are (`help.getConfig`): at its start, when the answer expires, when it is sent
+    //! to one that it does not know, and when you
+    //! [tell it to](crate::Client::refresh_data_centres). What it hears is tried first, what its builder was told after;
+    //! with [`Builder::fixed_addresses`](crate::Builder::fixed_addresses) it never asks.
     //!
     //! [`Builder::telegram`](crate::Builder::telegram) and [`telegram_test`](crate::Builder::telegram_test) know where
     //! Telegram's are and the keys that its own clients are built with.

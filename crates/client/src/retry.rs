@@ -12,6 +12,7 @@ pub(crate) struct Tries {
     wait_left: Duration,
     moves_left: u8,
     introductions_left: u8,
+    passes_left: u8,
     failures: Attempts,
 }
 
@@ -22,8 +23,14 @@ impl Tries {
             wait_left: wait_max,
             moves_left: MOVES_MAX,
             introductions_left: 1,
+            passes_left: 1,
             failures: Attempts::new(FAILURES),
         }
+    }
+
+    /// Decides whether the account is carried to another data centre for the call's sake.
+    pub(crate) fn allow_pass(&mut self) -> bool {
+        count_down(&mut self.passes_left).is_some()
     }
 
     /// Decides whether a remedy is tried; `None` if the error is the caller's. Returns what to wait for before.
@@ -113,6 +120,12 @@ mod tests {
         let mut tries = tries();
         assert_eq!(allow(&mut tries, Remedy::Introduce), Some(0));
         assert_eq!(allow(&mut tries, Remedy::Introduce), None);
+    }
+
+    #[test]
+    fn for_one_call_the_account_is_carried_elsewhere_once() {
+        let mut tries = tries();
+        assert!(tries.allow_pass() && !tries.allow_pass());
     }
 
     #[test]

@@ -187,6 +187,7 @@ impl Actor {
                 }
             }
             Command::Introduce => self.is_introduced = false,
+            Command::Reroute(route) => self.route = route,
             Command::Stop { by } => self.stop_by = Some(by),
         }
     }

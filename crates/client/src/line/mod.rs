@@ -56,6 +56,8 @@ pub(crate) enum Command {
     },
     /// The server must be told who this is before the next call.
     Introduce,
+    /// The data centre is somewhere else by now: from the next connection on.
+    Reroute(Route),
     /// End once all calls are answered, or then at the latest.
     Stop {
         by: Instant,
@@ -186,6 +188,17 @@ impl Line {
     pub(crate) fn introduce(&self) {
         // A line that has ended needs no introduction.
         let _ = self.commands.send(Command::Introduce);
+    }
+
+    /// Tells whether no call is on its way.
+    pub(crate) fn is_idle(&self) -> bool {
+        self.places.available_permits() == CALLS_RUNNING_MAX
+    }
+
+    /// Says where the data centre is from the next connection on.
+    pub(crate) fn reroute(&self, route: Route) {
+        // As above.
+        let _ = self.commands.send(Command::Reroute(route));
     }
 
     /// Asks the task to end, and waits until it has.

@@ -5,6 +5,7 @@
 mod backend;
 mod calls;
 mod clocks;
+mod elsewhere;
 mod ends;
 mod faults;
 mod key_file;

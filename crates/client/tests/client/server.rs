@@ -75,6 +75,8 @@ pub(crate) fn client_of(address: SocketAddr) -> Builder {
         .api_hash("hash")
         .server_key(RSA_KEY.public().clone())
         .data_centre(DataCentre::new(2, [address]))
+        // Counted are the calls of a test.
+        .fixed_addresses()
         .reconnect(Reconnect {
             first: Duration::from_millis(5),
             max: Duration::from_millis(50),

@@ -129,6 +129,8 @@ impl ConnectOptions {
             .api_id(self.api_id)
             // Signing in asks for it; calls do not.
             .api_hash("")
+            // Nothing is called but what was asked for.
+            .fixed_addresses()
             .transport(self.transport()?)
             .flood_wait_max(Duration::from_secs(self.wait.into()))
             .call_time_max(self.timeout());

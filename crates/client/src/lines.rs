@@ -1,0 +1,196 @@
+//! The lines of a client: one to each data centre for calls and updates, and beside it a few that carry files.
+//!
+//! ```text
+//!  data centre 2   main line   permanent key, made here        calls, updates
+//!                  file line 0 the same key, its own session   parts of files
+//!                  file line 1 …                               begun by need, ended when idle
+//! ```
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use bytes::Bytes;
+use heliogram_proto::client::Saved;
+use heliogram_proto::dc::Purpose;
+use tokio::time::Instant;
+
+use crate::client::Client;
+use crate::dial::Route;
+use crate::error::{InvokeError, Lost};
+use crate::introduction::Introduction;
+use crate::limits::FILE_LINE_IDLE_MAX;
+use crate::line::{Line, Listener, Plan};
+
+/// The lines of a client.
+#[derive(Default)]
+pub(crate) struct Lines {
+    main: BTreeMap<i32, Line>,
+    files: BTreeMap<(i32, usize), FileLine>,
+    /// The client was shut down: none is begun any more.
+    is_closed: bool,
+}
+
+/// Which of the lines to a data centre.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Lane {
+    /// The one for calls and updates.
+    Main,
+    /// One of those for files.
+    #[expect(dead_code, reason = "uploads and downloads are built on it")]
+    Files(usize),
+}
+
+struct FileLine {
+    line: Line,
+    listener: Arc<FileListener>,
+    used: Instant,
+}
+
+/// Hears nothing but that the key is gone.
+#[derive(Default)]
+struct FileListener {
+    is_keyless: AtomicBool,
+}
+
+impl Lines {
+    /// Begins no line any more, and returns those that there are.
+    pub(crate) fn close(&mut self) -> Vec<Line> {
+        self.is_closed = true;
+        let files = self.files.values().map(|it| &it.line);
+        self.main.values().chain(files).cloned().collect()
+    }
+
+    /// Ends lines for files that nobody has used for a while.
+    pub(crate) fn prune(&mut self) {
+        self.files.retain(|_, it| {
+            let is_idle = it.used.elapsed() >= FILE_LINE_IDLE_MAX && it.line.is_idle();
+            !is_idle && it.is_good()
+        });
+    }
+
+    /// Says anew where data centres are.
+    pub(crate) fn reroute(&self, route: impl Fn(i32, Purpose) -> Option<Route>) {
+        for (&dc, line) in &self.main {
+            if let Some(route) = route(dc, Purpose::Main) {
+                line.reroute(route);
+            }
+        }
+        // Those for files are begun anew soon enough.
+    }
+}
+
+impl FileLine {
+    fn is_good(&self) -> bool {
+        !self.line.has_failed() && !self.listener.is_keyless.load(Ordering::Relaxed)
+    }
+}
+
+impl Client {
+    /// Returns the main line to a data centre, begun if it is not there, or if the one that was there has given up.
+    pub(crate) fn line(&self, dc: i32) -> Result<Line, InvokeError> {
+        let inner = &self.inner;
+        let mut lines = inner.lines.lock();
+        let known = lines.main.get(&dc);
+        if let Some(line) = known.filter(|it| lines.is_closed || !it.has_failed()) {
+            return Ok(line.clone());
+        }
+        let saved = inner.shared.kept.lock().keys.get(&dc).cloned();
+        let introduction = Arc::clone(&inner.introduction);
+        let listener = Arc::<_>::clone(&inner.shared);
+        let plan = self.plan(dc, Purpose::Main, (saved, introduction, listener))?;
+        if lines.is_closed {
+            return Err(InvokeError::ConnectionLost(Lost::ShutDown));
+        }
+        let line = Line::start(plan);
+        lines.main.insert(dc, line.clone());
+        Ok(line)
+    }
+
+    /// As [`Client::line`], or one of the lines for files: they use the key of the main one, which is waited for.
+    pub(crate) async fn reach_by(
+        &self,
+        lane: Lane,
+        dc: i32,
+        due: Instant,
+    ) -> Result<Line, InvokeError> {
+        let main = self.reach(dc, due).await?;
+        let Lane::Files(number) = lane else {
+            return Ok(main);
+        };
+        let ready = tokio::time::timeout_at(due, main.ready()).await;
+        ready
+            .map_err(|_| InvokeError::TimedOut)?
+            .map_err(InvokeError::ConnectionLost)?;
+        let saved = self.inner.shared.kept.lock().keys.get(&dc).cloned();
+        // A key that is lost just now is being made anew: the main line takes the call once there is one.
+        saved.map_or(Ok(main), |saved| self.file_line(dc, number, saved))
+    }
+
+    fn file_line(&self, dc: i32, number: usize, saved: Saved) -> Result<Line, InvokeError> {
+        let inner = &self.inner;
+        let mut lines = inner.lines.lock();
+        if lines.is_closed {
+            return Err(InvokeError::ConnectionLost(Lost::ShutDown));
+        }
+        if let Some(known) = lines.files.get_mut(&(dc, number))
+            && known.is_good()
+        {
+            known.used = Instant::now();
+            return Ok(known.line.clone());
+        }
+        let introduction = Arc::new(Introduction {
+            without_updates: true,
+            ..Introduction::clone(&inner.introduction)
+        });
+        let listener = Arc::new(FileListener::default());
+        let heard = Arc::<FileListener>::clone(&listener);
+        let plan = self.plan(dc, Purpose::Media, (Some(saved), introduction, heard))?;
+        let line = Line::start(plan);
+        let file_line = FileLine {
+            line: line.clone(),
+            listener,
+            used: Instant::now(),
+        };
+        lines.files.insert((dc, number), file_line);
+        Ok(line)
+    }
+
+    fn plan(
+        &self,
+        dc: i32,
+        purpose: Purpose,
+        (saved, introduction, listener): (Option<Saved>, Arc<Introduction>, Arc<dyn Listener>),
+    ) -> Result<Plan, InvokeError> {
+        let setup = &self.inner.setup;
+        let route = setup.route(dc, purpose);
+        let route = route.ok_or(InvokeError::UnknownDataCentre(dc))?;
+        Ok(Plan {
+            dc,
+            config: setup.engine(dc, &route),
+            clock: setup.clock,
+            route,
+            saved,
+            introduction,
+            listener,
+        })
+    }
+}
+
+impl Listener for FileListener {
+    /// The main line keeps keys; a temporary one is not kept, and a permanent one is not made here to stay.
+    fn keep(&self, _: i32, _: Saved) {}
+
+    fn key_lost(&self, _: i32) {
+        self.is_keyless.store(true, Ordering::Relaxed);
+    }
+
+    fn update(&self, _: i32, _: Bytes) {}
+
+    /// Results of parts have no updates in them.
+    fn result(&self, _: i32, _: &Bytes, _: &Bytes) {}
+
+    fn missed(&self, _: i32) {}
+
+    fn connected(&self, _: i32, _: bool) {}
+}
