@@ -5,6 +5,7 @@
 use std::collections::BTreeMap;
 
 use grammers_tl_types::{enums, functions::messages, functions::upload, types};
+use md5::Md5;
 use sha2::{Digest as _, Sha256};
 
 use super::Backend;
@@ -96,7 +97,13 @@ impl Files {
     /// As the API says it: `FILE_PARTS_INVALID`, `FILE_PART_X_MISSING`, `MD5_CHECKSUM_INVALID`.
     pub fn finish(&mut self, user: i64, file: &enums::InputFile) -> Outcome<Content> {
         match file {
-            enums::InputFile::File(it) => self.uploads.finish(user, it.id, it.parts, false),
+            enums::InputFile::File(it) => {
+                let content = self.uploads.finish(user, it.id, it.parts, false)?;
+                if !it.md5_checksum.is_empty() && it.md5_checksum != md5_of(&content) {
+                    return Err(refuse(400, "MD5_CHECKSUM_INVALID"));
+                }
+                Ok(content)
+            }
             enums::InputFile::Big(it) => self.uploads.finish(user, it.id, it.parts, true),
             enums::InputFile::StoryDocument(_) => Err(refuse(400, "FILE_ID_INVALID")),
         }
@@ -259,6 +266,22 @@ impl Backend {
         }
         .into())
     }
+}
+
+/// Returns the sum of a file's bytes as small files carry it: in hexadecimal.
+fn md5_of(content: &Content) -> String {
+    let mut sum = Md5::new();
+    let mut offset = 0;
+    loop {
+        let bytes = content.read(offset, FRAGMENT_BYTES);
+        if bytes.is_empty() {
+            break;
+        }
+        sum.update(&bytes);
+        offset += bytes.len() as u64;
+    }
+    let sum = sum.finalize();
+    sum.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 /// Checks what the API asks of offsets and limits: whole blocks, and no fragment across a mebibyte.

@@ -119,6 +119,22 @@ fn a_part_that_is_missing_is_named() {
 }
 
 #[test]
+fn a_small_file_may_carry_its_md5_and_then_the_right_one() {
+    // Of `abc`, as RFC 1321 has it.
+    let right = "900150983cd24fb0d6963f7d28e17f72";
+    let wrong = "900150983cd24fb0d6963f7d28e17f73";
+    for (md5, outcome) in [
+        ("", Ok(b"abc".to_vec())),
+        (right, Ok(b"abc".to_vec())),
+        (wrong, Err("MD5_CHECKSUM_INVALID".to_owned())),
+    ] {
+        let backend = backend();
+        assert_eq!(save(&backend, 0, b"abc"), Ok(true));
+        assert_eq!(finish_with(&backend, 1, md5), outcome, "{md5}");
+    }
+}
+
+#[test]
 fn a_file_that_is_compared_takes_no_memory_and_shows_each_wrong_byte() {
     let backend = backend();
     backend.cloud().files().expect_uploads_of(9);
@@ -182,11 +198,15 @@ fn save_big(backend: &Backend, part: usize, total: i32, bytes: &[u8]) -> Result<
 }
 
 fn finish(backend: &Backend, parts: i32) -> Result<Vec<u8>, String> {
+    finish_with(backend, parts, "")
+}
+
+fn finish_with(backend: &Backend, parts: i32, md5: &str) -> Result<Vec<u8>, String> {
     let file = enums::InputFile::File(InputFile {
         id: 1,
         parts,
         name: String::new(),
-        md5_checksum: String::new(),
+        md5_checksum: md5.to_owned(),
     });
     let finished = backend.cloud().files().finish(7, &file);
     finished
