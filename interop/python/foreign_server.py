@@ -96,6 +96,7 @@ class Server:
         self.ahead_s = ahead_s
         self.salt_life_s = salt_life_s
         self.keys = {}
+        self.pts = 1
         self.runs = collections.Counter()
         self.seen = collections.Counter()
         self.problems = []
@@ -267,6 +268,8 @@ class Turn:
         while method in WRAPPERS:
             WRAPPERS[method](self, reader)
             method = reader.u32()
+        if method in API:
+            return self.answer(message_id, API[method](self, reader))
         assert method in METHODS, f"unknown method {method:08x}"
         token = reader.i64()
         # What is refused does not run.
@@ -314,6 +317,37 @@ class Turn:
             error = struct.pack("<Ii", 0x2144CA19, 400) + tl_bytes(b"PEER_ID_INVALID")
         self.server.seen["failed"] += 1
         self.answer(message_id, error)
+
+    def push(self, message_id, answer):
+        """As many updates as the token says are made and pushed, each alone."""
+        self.answer(message_id, answer)
+        for _ in range(struct.unpack("<q", answer[4:])[0]):
+            self.server.pts += 1
+            # updateShort
+            body = struct.pack("<I", 0x78D4DEC1) + update(self.server.pts) + struct.pack("<i", self.server.now())
+            self.say(body, True, is_answer=False)
+
+    def swallow(self, message_id, answer):
+        """As many updates as the token says are made, and nobody is told."""
+        self.answer(message_id, answer)
+        self.server.pts += struct.unpack("<q", answer[4:])[0]
+
+    def get_state(self, _reader):
+        # updates.state
+        return struct.pack("<Iiiiii", 0xA56C2A3E, self.server.pts, 0, self.server.now(), 1, 0)
+
+    def get_difference(self, reader):
+        flags, since = reader.i32(), reader.i32()
+        assert flags & ~7 == 0, flags
+        self.server.seen["differences"] += 1
+        missed = range(since + 1, self.server.pts + 1)
+        if not missed:
+            # updates.differenceEmpty
+            return struct.pack("<Iii", 0x5D75A138, self.server.now(), 1)
+        nothing = struct.pack("<Ii", 0x1CB5C415, 0)
+        updates = struct.pack("<Ii", 0x1CB5C415, len(missed)) + b"".join(map(update, missed))
+        # updates.difference
+        return struct.pack("<I", 0x00F49CA0) + nothing * 2 + updates + nothing * 2 + self.get_state(None)
 
     def send_again(self, reader):
         assert reader.u32() == 0x1CB5C415
@@ -369,8 +403,8 @@ class Turn:
         self.session.answers[message_id] = body
         self.say(body, True)
 
-    def say(self, body, is_content):
-        self.said.append((self.server.msg_id.make(True), self.session.seq_no.make(is_content), body))
+    def say(self, body, is_content, is_answer=True):
+        self.said.append((self.server.msg_id.make(is_answer), self.session.seq_no.make(is_content), body))
 
     def send(self):
         """Sends what is said, several messages in a container."""
@@ -399,6 +433,11 @@ def plain_of(opened):
     return opened.salt + numbers + opened.data
 
 
+def update(pts):
+    """updateDeleteMessages of one message, whose number is that of the update."""
+    return struct.pack("<IIiiii", 0xA20DB0E5, 0x1CB5C415, 1, pts, pts, 1)
+
+
 def invoke_with_layer(turn, reader):
     turn.server.seen["layer"] = reader.i32()
 
@@ -422,7 +461,11 @@ METHODS = {
     0x7E570106: Turn.lose,
     0x7E570107: Turn.fail,
     0x7E570108: Turn.step_clock,
+    0x7E570109: Turn.push,
+    0x7E57010A: Turn.swallow,
 }
+
+API = {0xEDD4882A: Turn.get_state, 0x19C2F763: Turn.get_difference}
 
 
 async def main():

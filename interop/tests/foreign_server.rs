@@ -7,9 +7,10 @@ use std::pin::pin;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
+use heliogram_client::updates::{Event, UpdateState};
 use heliogram_client::{
     Builder, Client, DataCentre, Framing, InvokeError, Method, Obfuscation, PublicKey, Reconnect,
-    Transport,
+    Transport, tl,
 };
 use heliogram_interop::{ForeignServer, Seen, python};
 
@@ -196,6 +197,50 @@ fn a_clock_that_is_stepped_by_ten_minutes_while_calls_are_made_costs_a_refusal_a
     }
 }
 
+#[test]
+fn updates_that_were_never_pushed_are_asked_for_and_told_in_their_order() {
+    let Some(python) = python("a foreign server's updates") else {
+        return;
+    };
+    let seen = meet(&python, &[], no_change, |client| async move {
+        let from = UpdateState {
+            pts: 1,
+            ..UpdateState::default()
+        };
+        let mut updates = client.updates(Some(from.into()));
+        let (mut told, mut gaps) = (Vec::new(), 0);
+        for (swallowed, until) in [(0, 2), (3, 6)] {
+            for (token, method) in [(swallowed, SWALLOW), (until - swallowed - told.len(), PUSH)] {
+                let token = i64::try_from(token).unwrap();
+                assert_eq!(client.invoke(&Ask(method, token)).await, Ok(token));
+            }
+            while told.len() < until {
+                match updates.next().await.unwrap() {
+                    Event::Update(it) => told.push(deleted(&it.update)),
+                    Event::Gap(_) => gaps += 1,
+                    Event::NeedDifference => {}
+                    other => panic!("{other:?}"),
+                }
+            }
+        }
+        assert_eq!(told, [2, 3, 4, 5, 6, 7]);
+        assert_eq!(gaps, 1);
+    });
+    assert_eq!(
+        seen.count("differences"),
+        2,
+        "at the start, and for the gap"
+    );
+}
+
+/// The message that an update of the foreign server names: the update's number.
+fn deleted(update: &tl::enums::Update) -> i32 {
+    let tl::enums::Update::DeleteMessages(update) = update else {
+        panic!("{update:?}");
+    };
+    update.messages[0]
+}
+
 /// Runs a client and what it does against a new server, and returns what the server says of it.
 fn meet<F: Future<Output = ()>>(
     python: &Path,
@@ -257,3 +302,5 @@ const ANNOUNCE: u32 = 0x7e57_0105;
 const LOSE: u32 = 0x7e57_0106;
 const FAIL: u32 = 0x7e57_0107;
 const STEP_CLOCK: u32 = 0x7e57_0108;
+const PUSH: u32 = 0x7e57_0109;
+const SWALLOW: u32 = 0x7e57_010a;
