@@ -170,3 +170,53 @@ fn is_lost(failure: &Failure) -> bool {
         Failure::Sql(error) => error.is_fatal(),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Answered without a server.
+    struct Nothing;
+
+    impl Question for Nothing {
+        type Answer = ();
+
+        fn ask<'a>(&'a mut self, _: &'a mut Conn) -> BoxFuture<'a, Result<(), Failure>> {
+            Box::pin(async { Ok(()) })
+        }
+    }
+
+    fn nowhere() -> Connections {
+        Connections::new(Opts::from_url("mysql://127.0.0.1:1/x").unwrap())
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_last_question_that_may_be_asked_waits_its_five_seconds_and_one_more_is_refused_at_once()
+     {
+        let connections = nowhere();
+        let most = u32::try_from(QUESTIONS_MAX).unwrap();
+        let but_one = connections.questions.try_acquire_many(most - 1).unwrap();
+        let start = Instant::now();
+        assert_eq!(connections.carry_out(Nothing).await, Err(Unavailable));
+        assert_eq!(start.elapsed().as_secs(), PATIENCE.as_secs());
+
+        let last = connections.questions.try_acquire().unwrap();
+        let start = Instant::now();
+        assert_eq!(connections.carry_out(Nothing).await, Err(Unavailable));
+        assert!(start.elapsed().is_zero());
+        drop((but_one, last));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn with_every_connection_in_use_a_question_waits_and_does_not_make_another() {
+        let connections = nowhere();
+        let most = u32::try_from(CONNECTIONS_MAX).unwrap();
+        let all = connections.places.try_acquire_many(most).unwrap();
+        assert_eq!(connections.carry_out(Nothing).await, Err(Unavailable));
+        assert!(connections.is_up(), "nothing was tried");
+
+        drop(all);
+        assert_eq!(connections.carry_out(Nothing).await, Err(Unavailable));
+        assert!(!connections.is_up(), "it was tried, and nobody is there");
+    }
+}

@@ -3,7 +3,7 @@
 use std::io::{Read as _, Write as _};
 use std::net::{Shutdown, TcpListener, TcpStream};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use heliogram_ports::conformance::record;
@@ -176,6 +176,15 @@ async fn a_removal_and_a_surplus_whose_answers_were_lost_are_told_all_the_same()
     assert_eq!(removed, expected);
 }
 
+#[tokio::test]
+async fn a_connection_that_has_died_silently_leaves_time_for_another() {
+    let proxy = Proxy::start(&database().await);
+    let opened = uncached(&proxy.url).await;
+    let id = permanent(&opened.keys, 1).await.facts.id;
+    proxy.forget_connections();
+    assert_eq!(is_there(&opened.keys, id).await, Ok(true));
+}
+
 /// Stands between a store and the database; may carry a request there, and lose the answer with the connection.
 struct Proxy {
     url: String,
@@ -186,6 +195,9 @@ struct Proxy {
 struct Lose {
     commit: AtomicBool,
     insert: AtomicBool,
+    /// Connections that were made before this many are forgotten: nothing goes through, and nothing ends them.
+    forgotten: AtomicUsize,
+    made: AtomicUsize,
     /// Set once the request has gone through: nothing comes back any more.
     now: AtomicBool,
 }
@@ -218,18 +230,27 @@ impl Proxy {
         self.lose.commit.store(true, Ordering::SeqCst);
     }
 
+    fn forget_connections(&self) {
+        let made = self.lose.made.load(Ordering::SeqCst);
+        self.lose.forgotten.store(made, Ordering::SeqCst);
+    }
+
     fn has_lost(&self) -> bool {
         self.lose.now.load(Ordering::SeqCst)
     }
 }
 
 fn carry(client: &TcpStream, server: &TcpStream, lose: &Arc<Lose>) {
+    let number = lose.made.fetch_add(1, Ordering::SeqCst);
     let is_lost = Arc::new(AtomicBool::new(false));
     let pair = || (client.try_clone().unwrap(), server.try_clone().unwrap());
     let ((mut from, mut to), lose, flag) = (pair(), Arc::clone(lose), Arc::clone(&is_lost));
     std::thread::spawn(move || {
         let mut buffer = [0; 65536];
         while let Ok(read @ 1..) = from.read(&mut buffer) {
+            if number < lose.forgotten.load(Ordering::SeqCst) {
+                continue;
+            }
             let request = &buffer[..read];
             let is_commit =
                 request.ends_with(b"COMMIT") && lose.commit.swap(false, Ordering::SeqCst);

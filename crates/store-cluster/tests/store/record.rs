@@ -115,6 +115,28 @@ async fn an_ended_temporary_key_leaves_the_tables() {
 }
 
 #[tokio::test]
+async fn more_ended_keys_than_are_purged_in_one_step_are_all_purged_at_once() {
+    let database = database().await;
+    let values = (0..2001)
+        .map(|id| format!("({id},1,'')"))
+        .collect::<Vec<_>>()
+        .join(",");
+    sql(
+        &database,
+        &format!("INSERT INTO heliogram_keys (id, ends, sealed) VALUES {values}"),
+    )
+    .await;
+    let _opened = uncached(&database).await;
+    let start = std::time::Instant::now();
+    while rows(&database, "heliogram_keys").await != 0 {
+        assert!(
+            start.elapsed() < Duration::from_secs(50),
+            "not within a period"
+        );
+    }
+}
+
+#[tokio::test]
 async fn terms_grow_whoever_begins_them() {
     let database = database().await;
     let (one, other) = (

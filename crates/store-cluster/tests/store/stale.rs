@@ -11,7 +11,7 @@ use heliogram_testservices::Redis;
 use tokio::sync::Semaphore;
 
 use crate::rig::{
-    NOBODY, cached, cached_at, database, is_cache_up, is_there, master_keys, permanent, rows,
+    NOBODY, cached, cached_at, database, is_cache_up, is_there, master_keys, permanent, rows, sql,
     temporary, uncached, until, until_absent,
 };
 
@@ -115,6 +115,19 @@ async fn a_cache_that_was_out_of_reach_is_told_of_every_change_before_it_is_beli
 
     let second = cached(&database, &redis).await;
     assert_eq!(is_there(&second.keys, id).await, Ok(false));
+}
+
+#[tokio::test]
+async fn more_changes_than_are_told_in_one_step_are_all_told() {
+    let (database, redis) = (database().await, Redis::shared().unwrap());
+    let values = vec!["(1)"; 2001].join(",");
+    sql(
+        &database,
+        &format!("INSERT INTO heliogram_changes (id) VALUES {values}"),
+    )
+    .await;
+    let _opened = cached(&database, redis).await;
+    assert_eq!(rows(&database, "heliogram_changes").await, 0);
 }
 
 /// A cached store whose look-ups wait at a gate, after the database has answered, and another process beside it.
