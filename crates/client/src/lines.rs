@@ -188,6 +188,7 @@ impl Listener for FileListener {
     fn update(&self, _: i32, _: Bytes) {}
 
     /// Results of parts have no updates in them.
+    #[cfg(feature = "layer-222")]
     fn result(&self, _: i32, _: &Bytes, _: &Bytes) {}
 
     fn missed(&self, _: i32) {}
