@@ -34,6 +34,7 @@ use crate::changes::OfRecord;
 use crate::limits::{
     ABSENT_AGE_MAX, CACHED_AGE_MAX, CHANGE_AGE_MIN, CHANGES_PERIOD, PAUSE_MAX, PAUSE_MIN,
 };
+use crate::metrics::LookUps;
 use crate::shelf::{Connection, Found, Lease, Lost, Shelf};
 use crate::task::Task;
 
@@ -47,6 +48,7 @@ struct Inner<K> {
     store: K,
     sealer: Arc<Sealer>,
     shelf: Shelf,
+    counts: LookUps,
 }
 
 impl<K> Clone for CachedKeys<K> {
@@ -81,6 +83,7 @@ impl<K: OfRecord> CachedKeys<K> {
             store,
             sealer,
             shelf,
+            counts: LookUps::default(),
         });
         let keeper = Task::spawn(keep(Arc::clone(&inner)));
         Ok(Self {
@@ -88,11 +91,17 @@ impl<K: OfRecord> CachedKeys<K> {
             _keeper: Arc::new(keeper),
         })
     }
+}
 
+impl<K> CachedKeys<K> {
     /// Tells whether Redis is used now.
     #[must_use]
     pub fn is_up(&self) -> bool {
         self.inner.shelf.is_up()
+    }
+
+    pub(crate) fn counts(&self) -> &LookUps {
+        &self.inner.counts
     }
 }
 
@@ -156,15 +165,27 @@ impl<K: OfRecord> AuthKeys for CachedKeys<K> {
 impl<K: OfRecord> Inner<K> {
     async fn find(&self, id: AuthKeyId) -> Result<Option<Arc<KeyRecord>>, Unavailable> {
         let lease = match self.shelf.look_up(id).await {
-            Found::Absent => return Ok(None),
+            Found::Absent => {
+                self.counts.absent.add_one();
+                return Ok(None);
+            }
             Found::Sealed(sealed) => match self.sealer.open(id, &sealed) {
-                Some(record) => return Ok(live(Arc::new(record))),
+                Some(record) => {
+                    self.counts.present.add_one();
+                    return Ok(live(Arc::new(record)));
+                }
                 None => {
+                    self.counts.damaged.add_one();
                     tracing::warn!("an entry of the cache does not open: asking the database");
                     None
                 }
             },
-            Found::Nothing(lease) => lease,
+            Found::Nothing(lease) => {
+                let is_up = self.shelf.is_up();
+                let LookUps { missing, down, .. } = &self.counts;
+                if is_up { missing } else { down }.add_one();
+                lease
+            }
         };
         let found = self.store.find(id).await?;
         if let Some(lease) = lease {
@@ -188,6 +209,8 @@ impl<K: OfRecord> Inner<K> {
     /// Deletes entries. If that fails, notes in the store stay, and the connection is made anew.
     async fn forget(&self, ids: &[AuthKeyId]) {
         if let Err(Lost) = self.shelf.forget(ids).await {
+            let untold = u64::try_from(ids.len()).unwrap_or(u64::MAX);
+            self.counts.untold.add(untold);
             tracing::debug!(
                 keys = ids.len(),
                 "the cache could not be told of a change yet"

@@ -15,6 +15,7 @@ use tokio::time::{Instant, sleep, timeout};
 use crate::limits::{
     ATTEMPT_MAX, CONNECTIONS_MAX, IDLE_AGE_MAX, PATIENCE, PAUSE_MAX, PAUSE_MIN, QUESTIONS_MAX,
 };
+use crate::metrics::Questions;
 
 /// A question to the database.
 pub(crate) trait Question: Send {
@@ -59,6 +60,7 @@ pub(crate) struct Connections {
     places: Semaphore,
     questions: Semaphore,
     is_down: AtomicBool,
+    pub(crate) counts: Questions,
 }
 
 impl Connections {
@@ -75,6 +77,7 @@ impl Connections {
             places: Semaphore::new(CONNECTIONS_MAX),
             questions: Semaphore::new(QUESTIONS_MAX),
             is_down: AtomicBool::new(false),
+            counts: Questions::default(),
         }
     }
 
@@ -89,40 +92,55 @@ impl Connections {
         mut question: Q,
     ) -> Result<Q::Answer, Unavailable> {
         let Ok(_counted) = self.questions.try_acquire() else {
+            self.counts.refused.add_one();
             tracing::warn!(
                 questions = QUESTIONS_MAX,
                 "the database is too slow: refusing a question"
             );
             return Err(Unavailable);
         };
-        let attempts = async {
-            let Ok(_place) = self.places.acquire().await else {
-                return Err(Unavailable);
-            };
-            let mut pause = PAUSE_MIN;
-            loop {
-                match self.attempt(&mut question).await {
-                    Ok(answer) => return Ok(answer),
-                    Err(failure @ Failure::Sealed(_)) => {
-                        tracing::error!(%failure, "a key can't be read: is its master key missing?");
-                        return Err(Unavailable);
-                    }
-                    Err(failure) => self.note_down(&failure),
-                }
-                sleep(pause).await;
-                pause = (pause * 2).min(PAUSE_MAX);
-            }
-        };
-        timeout(PATIENCE, attempts)
+        let start = Instant::now();
+        let attempts = self.attempts(&mut question);
+        let outcome = timeout(PATIENCE, attempts)
             .await
-            .unwrap_or(Err(Unavailable))
+            .unwrap_or(Err(Unavailable));
+        self.counts.times.add(start.elapsed());
+        match outcome {
+            Ok(_) => self.counts.answered.add_one(),
+            Err(Unavailable) => self.counts.unavailable.add_one(),
+        }
+        outcome
+    }
+
+    /// Asks until there is an answer, or it is clear that there is none.
+    async fn attempts<Q: Question>(&self, question: &mut Q) -> Result<Q::Answer, Unavailable> {
+        let Ok(_place) = self.places.acquire().await else {
+            return Err(Unavailable);
+        };
+        let mut pause = PAUSE_MIN;
+        loop {
+            match self.attempt(question).await {
+                Ok(answer) => return Ok(answer),
+                Err(failure @ Failure::Sealed(_)) => {
+                    tracing::error!(%failure, "a key can't be read: is its master key missing?");
+                    return Err(Unavailable);
+                }
+                Err(failure) => self.note_down(&failure),
+            }
+            self.counts.repeated.add_one();
+            sleep(pause).await;
+            pause = (pause * 2).min(PAUSE_MAX);
+        }
+    }
+
+    /// Counts the questions that are open.
+    pub(crate) fn open(&self) -> u64 {
+        let free = self.questions.available_permits();
+        u64::try_from(QUESTIONS_MAX.saturating_sub(free)).unwrap_or(u64::MAX)
     }
 
     /// Asks once.
-    pub(crate) async fn attempt<Q: Question>(
-        &self,
-        question: &mut Q,
-    ) -> Result<Q::Answer, Failure> {
+    async fn attempt<Q: Question>(&self, question: &mut Q) -> Result<Q::Answer, Failure> {
         let attempt = async {
             let mut conn = match self.take_idle() {
                 Some(conn) => conn,

@@ -147,8 +147,13 @@ async fn purge(connections: Arc<Connections>) {
         let now_unix_s = unix_now().seconds();
         // Without an answer it is done a period later.
         let purged = connections.carry_out(Purge { now_unix_s }).await;
+        let keys = purged.unwrap_or(0);
+        connections
+            .counts
+            .purged_keys
+            .add(u64::try_from(keys).unwrap_or(0));
         // At once if there may be more: keys may end faster than one purge a period removes them.
-        if purged.is_ok_and(|purged| purged == PURGE_MAX) {
+        if keys == PURGE_MAX {
             continue;
         }
         tokio::time::sleep(PURGE_PERIOD).await;

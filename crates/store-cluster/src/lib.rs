@@ -37,6 +37,7 @@ mod changes;
 mod connections;
 mod keys;
 mod limits;
+mod metrics;
 mod rows;
 mod schema;
 mod shelf;

@@ -4,6 +4,7 @@
 
 mod cache;
 mod faults;
+mod metrics;
 mod record;
 mod rig;
 mod stale;
