@@ -50,6 +50,8 @@ impl Engine {
         });
         self.on_events(events, cx);
         if self.keys.is_ready() {
+            // A server sends updates to connections that it has heard of, and tells of a session that it has lost.
+            self.ping(cx);
             cx.out.push(Effect::Tell(Event::Ready { introduce: false }));
         }
     }

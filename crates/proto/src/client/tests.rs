@@ -139,6 +139,19 @@ fn a_query_of_an_exchange_is_repeated_with_the_same_bytes_on_a_new_connection() 
 }
 
 #[test]
+fn a_new_connection_is_used_at_once_though_nobody_calls() {
+    let mut world = World::new();
+    world.start();
+    // What is to be acknowledged is.
+    world.advance(Duration::from_secs(10));
+    let before = world.server.last_id;
+    world.hear(Input::Disconnected);
+    world.advance(Duration::from_secs(3));
+    assert_eq!(world.dials, 2);
+    assert!(world.server.last_id > before);
+}
+
+#[test]
 fn a_server_that_says_nothing_is_given_up_after_90_s_and_not_before() {
     let mut world = World::new();
     world.start();
