@@ -60,3 +60,37 @@ pub(crate) const ARGON_PASSES_MAX: u32 = 64;
 
 /// Lanes of it.
 pub(crate) const ARGON_LANES_MAX: u32 = 16;
+
+// ---- updates ----
+
+/// Objects that wait for a stream that is not read. One more, and they give way to the difference.
+#[cfg(feature = "layer-222")]
+pub(crate) const FEED_OBJECTS_MAX: usize = 10_000;
+
+/// Their bytes, together.
+#[cfg(feature = "layer-222")]
+pub(crate) const FEED_BYTES_MAX: usize = 32 << 20;
+
+/// Requests for differences of channels that are under way at once; others wait for their turn.
+#[cfg(feature = "layer-222")]
+pub(crate) const CHANNEL_REQUESTS_MAX: usize = 10;
+
+/// Events that are asked for in one difference of a channel: the most that a user, as against a bot, is given.
+///
+/// Source: <https://core.telegram.org/api/updates#recovering-gaps>.
+#[cfg(feature = "layer-222")]
+pub(crate) const CHANNEL_DIFFERENCE_EVENTS: i32 = 100;
+
+/// Channels that are asked about regularly: the most that the API wants.
+///
+/// Source: <https://core.telegram.org/api/updates#subscribing-to-updates-of-channels-supergroups>.
+#[cfg(feature = "layer-222")]
+pub const OPEN_CHANNELS_MAX: usize = 10;
+
+/// After how many seconds an open channel is asked about again if the server says nothing of it.
+#[cfg(feature = "layer-222")]
+pub(crate) const POLL_S: u64 = 1;
+
+/// Users whom a stream remembers having been told of; as many basic groups, and as many channels.
+#[cfg(feature = "layer-222")]
+pub(crate) const KNOWN_MAX: usize = 65_536;

@@ -9,7 +9,7 @@ use bytes::Bytes;
 use parking_lot::Mutex;
 use tokio::sync::Notify;
 
-use crate::updates::limits::{FEED_BYTES_MAX, FEED_OBJECTS_MAX};
+use crate::limits::{FEED_BYTES_MAX, FEED_OBJECTS_MAX};
 
 /// Something that may hold updates, or change where they stand.
 #[derive(Clone, Debug, PartialEq, Eq)]

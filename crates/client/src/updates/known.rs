@@ -4,8 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use grammers_tl_types::{enums, types};
 
+use crate::limits::KNOWN_MAX;
 use crate::updates::event::Peers;
-use crate::updates::limits::KNOWN_MAX;
 
 /// Whom a stream has been told of. What there is no room for is not remembered; nothing is forgotten for it.
 #[derive(Debug, Default)]

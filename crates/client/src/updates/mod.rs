@@ -39,7 +39,6 @@ mod event;
 mod feed;
 mod held;
 mod known;
-mod limits;
 mod place;
 mod position;
 mod requests;
@@ -60,9 +59,9 @@ use heliogram_proto::cx::Cx;
 use heliogram_proto::updates::client::{self, Effect, Input, Request};
 use tokio::time::Instant;
 
+pub use crate::limits::OPEN_CHANNELS_MAX;
 pub use event::{Event, Peers, Update, Which};
 pub use heliogram_proto::updates::UpdateState;
-pub use limits::OPEN_CHANNELS_MAX;
 pub use position::{ChannelPosition, NotAPosition, Position};
 
 pub(crate) use feed::{Fed, Outlet};
@@ -70,10 +69,10 @@ pub(crate) use results::is_of_interest;
 
 use crate::Client;
 use crate::error::InvokeError;
+use crate::limits::POLL_S;
 use crate::updates::feed::Feed;
 use crate::updates::held::Held;
 use crate::updates::known::Known;
-use crate::updates::limits::POLL_S;
 use crate::updates::requests::{Answer, Done, Requests};
 use crate::updates::results::Meaning;
 
@@ -91,6 +90,8 @@ pub struct Updates {
     requests: Requests,
     /// Refused because nobody is signed in: to be made again when somebody is.
     refused: Option<Request>,
+    /// The numbers are an account's that the server has let in since the stream began.
+    is_confirmed: bool,
     /// Channels that are asked about regularly, and when next, unless an answer is awaited.
     open: BTreeMap<i64, Option<Instant>>,
     effects: Vec<Effect<Update>>,
@@ -120,6 +121,7 @@ impl Updates {
             held: Held::default(),
             requests: Requests::default(),
             refused: None,
+            is_confirmed: false,
             open: BTreeMap::new(),
             effects: Vec::new(),
         }
@@ -234,11 +236,12 @@ impl Updates {
         )))
     }
 
-    /// Somebody who has signed in again goes on; another begins anew.
+    /// Somebody who has signed in again goes on, and so does whoever a position was stored for; another begins anew.
     fn on_signed_in(&mut self, user: i64) {
         let refused = self.refused.take();
         let before = self.known.me.replace(user);
-        if before.is_some_and(|it| it != user) {
+        let is_confirmed = std::mem::take(&mut self.is_confirmed);
+        if before.map_or(is_confirmed, |it| it != user) {
             self.requests = Requests::default();
             self.machine = client::Updates::new(UpdateState::default(), []);
             self.held.release();
@@ -262,8 +265,14 @@ impl Updates {
 
     fn on_answer(&mut self, request: Request, answer: Answer) {
         let inputs = match answer {
-            Answer::State(state) => vec![Input::State(unpack::state(&state))],
-            Answer::Difference(answer) => unpack::difference(answer, &mut self.known),
+            Answer::State(state) => {
+                self.is_confirmed = true;
+                vec![Input::State(unpack::state(&state))]
+            }
+            Answer::Difference(answer) => {
+                self.is_confirmed = true;
+                unpack::difference(answer, &mut self.known)
+            }
             Answer::Channel(answer) => {
                 let Request::ChannelDifference { channel_id, .. } = request else {
                     return;

@@ -9,7 +9,7 @@ use tokio::task::{Id, JoinSet};
 
 use crate::Client;
 use crate::error::InvokeError;
-use crate::updates::limits::{CHANNEL_DIFFERENCE_EVENTS, CHANNEL_REQUESTS_MAX};
+use crate::limits::{CHANNEL_DIFFERENCE_EVENTS, CHANNEL_REQUESTS_MAX};
 
 /// What the server has answered.
 #[derive(Debug)]

@@ -243,3 +243,183 @@ const INVOKE_WITH_TAKEOUT: u32 = 0xaca9_fd2e;
 
 /// `invokeWithoutUpdates`.
 const INVOKE_WITHOUT_UPDATES: u32 = 0xbf94_59b7;
+
+#[cfg(test)]
+mod tests {
+    use grammers_tl_types::Serializable;
+    use heliogram_proto::updates::client::{Batch, Placed};
+    use heliogram_testkit::backend::things;
+    use heliogram_tl::dynamic::Catalog;
+
+    use super::*;
+
+    #[test]
+    fn every_answer_that_holds_updates_or_moves_numbers_is_of_interest() {
+        let catalog = Catalog::of_layer();
+        let mut looked_at = 0;
+        for constructor in catalog.constructors() {
+            let holds = |ty| constructor.fields.iter().any(|it| it.ty.text() == ty);
+            let is_affected = constructor.name.starts_with("messages.affected");
+            let is_updates = constructor.result.text() == "Updates";
+            if holds("Updates") || is_affected || is_updates {
+                let result = constructor.id.unwrap().to_le_bytes();
+                assert!(is_of_interest(&result), "{}", constructor.name);
+                looked_at += 1;
+            }
+        }
+        assert_eq!(looked_at, 7 + 2 + 3);
+        assert!(!is_of_interest(
+            &types::Config::CONSTRUCTOR_ID.to_le_bytes()
+        ));
+        assert!(!is_of_interest(&[]));
+    }
+
+    #[test]
+    fn updates_within_an_answer_are_read_as_those_that_come_unasked() {
+        let inner = things::updates(vec![enums::Update::Config]);
+        let invited = types::messages::InvitedUsers {
+            updates: inner.clone(),
+            missing_invitees: Vec::new(),
+        };
+        let paid = types::payments::PaymentResult {
+            updates: inner.clone(),
+        };
+        let expected = read_alone(&[], &inner.to_bytes());
+        assert!(matches!(&expected, Meaning::Inputs(it) if it.len() == 1));
+        let invited = enums::messages::InvitedUsers::from(invited);
+        assert_eq!(read_alone(&[], &invited.to_bytes()), expected);
+        let paid = enums::payments::PaymentResult::from(paid);
+        assert_eq!(read_alone(&[], &paid.to_bytes()), expected);
+    }
+
+    #[test]
+    fn what_a_method_has_affected_is_counted_where_the_method_was_about() {
+        let peer = |channel_id| types::InputPeerChannel {
+            channel_id,
+            access_hash: 1,
+        };
+        let unpin = |peer: enums::InputPeer| functions::messages::UnpinAllMessages {
+            peer,
+            top_msg_id: None,
+            saved_peer_id: None,
+        };
+        let topic = functions::messages::DeleteTopicHistory {
+            peer: peer(9).into(),
+            top_msg_id: 3,
+        };
+        let member = functions::channels::DeleteParticipantHistory {
+            channel: things::input_channel(9),
+            participant: things::input_person(7),
+        };
+        let saved = |parent_peer| functions::messages::DeleteSavedHistory {
+            parent_peer,
+            peer: things::input_person(7),
+            max_id: 1,
+            min_date: None,
+            max_date: None,
+        };
+        let deleted = functions::messages::DeleteMessages {
+            revoke: true,
+            id: vec![1],
+        };
+        let of_channel = [
+            unpin(peer(9).into()).to_bytes(),
+            topic.to_bytes(),
+            member.to_bytes(),
+            saved(Some(peer(9).into())).to_bytes(),
+        ];
+        for request in of_channel {
+            let place = place::in_channel(9, 5, 2);
+            assert_eq!(affected(&request), place);
+            for (id, header) in [
+                (INVOKE_AFTER_MSG, 8),
+                (INVOKE_WITH_TAKEOUT, 8),
+                (INVOKE_WITHOUT_UPDATES, 0),
+            ] {
+                let wrapped = [&id.to_le_bytes()[..], &vec![7; header], &request].concat();
+                assert_eq!(affected(&wrapped), place);
+            }
+        }
+        let of_account = [
+            unpin(things::input_person(7)).to_bytes(),
+            saved(None).to_bytes(),
+            deleted.to_bytes(),
+            INVOKE_AFTER_MSG.to_bytes(),
+            Vec::new(),
+        ];
+        for request in of_account {
+            assert_eq!(affected(&request), Place::Common { pts: 5, count: 2 });
+        }
+    }
+
+    #[test]
+    fn answers_tell_of_channels_and_users() {
+        let mut known = Known::default();
+        let (users, chats) = (Vec::new(), vec![things::channel(9, "Team").into()]);
+        let resolved = types::contacts::ResolvedPeer {
+            peer: things::person(7),
+            chats,
+            users,
+        };
+        let result = enums::contacts::ResolvedPeer::from(resolved).to_bytes();
+        assert!(is_of_interest(&result));
+        read(&[], &result, &mut known).unwrap();
+        assert_eq!(known.channel_hash(9), things::access_hash(9));
+        let chats = types::messages::Chats {
+            chats: vec![things::channel(10, "Club").into()],
+        };
+        let result = enums::messages::Chats::from(chats).to_bytes();
+        read(&[], &result, &mut known).unwrap();
+        assert_eq!(known.channel_hash(10), things::access_hash(10));
+    }
+
+    #[test]
+    fn who_signs_in_is_told_and_what_is_cut_short_is_an_error() {
+        let authorization = types::auth::Authorization {
+            setup_password_required: false,
+            otherwise_relogin_days: None,
+            tmp_sessions: None,
+            future_auth_token: None,
+            user: things::user(7, "Ann").into(),
+        };
+        let signed_in = enums::auth::Authorization::from(authorization);
+        let result = signed_in.to_bytes();
+        assert_eq!(read_alone(&[], &result), Meaning::SignedIn(7));
+        let token = types::auth::LoginTokenSuccess {
+            authorization: signed_in,
+        };
+        let token = enums::auth::LoginToken::from(token).to_bytes();
+        assert_eq!(read_alone(&[], &token), Meaning::SignedIn(7));
+        let cut = &result[..result.len() - 4];
+        read(&[], cut, &mut Known::default()).unwrap_err();
+    }
+
+    fn read_alone(request: &[u8], result: &[u8]) -> Meaning {
+        read(request, result, &mut Known::default()).unwrap()
+    }
+
+    /// Returns what two events of which the last is the fifth are counted as.
+    fn affected(request: &[u8]) -> Place {
+        let result = types::messages::AffectedMessages {
+            pts: 5,
+            pts_count: 2,
+        };
+        let result = enums::messages::AffectedMessages::from(result).to_bytes();
+        let Meaning::Inputs(inputs) = read_alone(request, &result) else {
+            panic!("something else")
+        };
+        let [Input::Batch(Batch { updates, .. })] = &inputs[..] else {
+            panic!("{inputs:?}")
+        };
+        let [
+            Placed {
+                place,
+                update: None,
+            },
+        ] = updates[..]
+        else {
+            panic!("{updates:?}")
+        };
+        place
+    }
+}

@@ -179,3 +179,130 @@ const PLAIN: u32 =
 const SILENT: u32 = 1 << 5;
 const NOFORWARDS: u32 = 1 << 14;
 const INVERT_MEDIA: u32 = 1 << 16;
+
+#[cfg(test)]
+mod tests {
+    use grammers_tl_types::Serializable as _;
+    use heliogram_testkit::backend::things;
+
+    use super::*;
+
+    #[test]
+    fn a_private_message_is_from_its_peer_or_to_it() {
+        let short = |out| types::UpdateShortMessage {
+            out,
+            mentioned: false,
+            media_unread: true,
+            silent: true,
+            id: 3,
+            user_id: 7,
+            message: "hello".to_owned(),
+            pts: 5,
+            pts_count: 1,
+            date: 9,
+            fwd_from: None,
+            via_bot_id: Some(8),
+            reply_to: None,
+            entities: None,
+            ttl_period: Some(60),
+        };
+        let got = private(short(false), Some(1));
+        assert_eq!((got.from_id, got.peer_id), (Some(person(7)), person(7)));
+        assert_eq!((got.id, got.date, got.message.as_str()), (3, 9, "hello"));
+        assert!(got.silent && got.media_unread && !got.out && !got.mentioned);
+        assert_eq!((got.via_bot_id, got.ttl_period), (Some(8), Some(60)));
+        let sent = private(short(true), Some(1));
+        assert_eq!((sent.from_id, sent.peer_id), (Some(person(1)), person(7)));
+        assert_eq!(private(short(true), None).from_id, None);
+    }
+
+    #[test]
+    fn a_message_in_a_group_is_from_its_sender_in_its_group() {
+        let short = types::UpdateShortChatMessage {
+            out: false,
+            mentioned: true,
+            media_unread: false,
+            silent: false,
+            id: 3,
+            from_id: 7,
+            chat_id: 4,
+            message: "hello".to_owned(),
+            pts: 5,
+            pts_count: 1,
+            date: 9,
+            fwd_from: None,
+            via_bot_id: None,
+            reply_to: None,
+            entities: None,
+            ttl_period: None,
+        };
+        let got = in_group(short);
+        assert_eq!(got.from_id, Some(person(7)));
+        assert_eq!(got.peer_id, types::PeerChat { chat_id: 4 }.into());
+        assert!(got.mentioned && !got.silent);
+    }
+
+    #[test]
+    fn what_was_sent_is_written_out_if_the_request_says_all_of_it() {
+        let plain = request(things::input_person(7));
+        let message = sent(answer(), &plain.to_bytes(), Some(1)).unwrap();
+        assert!(message.out && message.silent && !message.noforwards);
+        assert_eq!(message.peer_id, person(7));
+        assert_eq!(message.from_id, Some(person(1)));
+        assert_eq!((message.id, message.message.as_str()), (3, "hello"));
+
+        let own = request(enums::InputPeer::PeerSelf).to_bytes();
+        let message = sent(answer(), &own, Some(1)).unwrap();
+        assert_eq!(message.peer_id, person(1));
+        assert_eq!(sent(answer(), &own, None), None, "who that is, nobody said");
+
+        let scheduled = functions::messages::SendMessage {
+            schedule_date: Some(1),
+            ..plain.clone()
+        };
+        assert_eq!(sent(answer(), &scheduled.to_bytes(), Some(1)), None);
+        let bytes = plain.to_bytes();
+        for other in [&bytes[..12], &bytes[4..], &[]] {
+            assert_eq!(sent(answer(), other, Some(1)), None);
+        }
+    }
+
+    fn answer() -> types::UpdateShortSentMessage {
+        types::UpdateShortSentMessage {
+            out: true,
+            id: 3,
+            pts: 5,
+            pts_count: 1,
+            date: 9,
+            media: None,
+            entities: None,
+            ttl_period: None,
+        }
+    }
+
+    fn request(peer: enums::InputPeer) -> functions::messages::SendMessage {
+        functions::messages::SendMessage {
+            no_webpage: true,
+            silent: true,
+            background: false,
+            clear_draft: true,
+            noforwards: false,
+            update_stickersets_order: false,
+            invert_media: false,
+            allow_paid_floodskip: false,
+            peer,
+            reply_to: None,
+            message: "hello".to_owned(),
+            random_id: 1,
+            reply_markup: None,
+            entities: Some(Vec::new()),
+            schedule_date: None,
+            schedule_repeat_period: None,
+            send_as: None,
+            quick_reply_shortcut: None,
+            effect: None,
+            allow_paid_stars: None,
+            suggested_post: None,
+        }
+    }
+}

@@ -278,3 +278,132 @@ const fn channel_answer(is_final: bool, pts: i32) -> client::ChannelDifference<U
         is_too_long: false,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use heliogram_testkit::backend::things;
+
+    use super::*;
+
+    #[test]
+    fn a_combined_container_has_its_first_number_too_and_a_short_one_none() {
+        let combined = types::UpdatesCombined {
+            updates: vec![enums::Update::Config],
+            users: Vec::new(),
+            chats: Vec::new(),
+            date: 9,
+            seq_start: 3,
+            seq: 5,
+        };
+        let numbers = |object: enums::Updates| {
+            let inputs = updates(object, &[], &mut Known::default());
+            let [Input::Batch(it)] = &inputs[..] else {
+                panic!("{inputs:?}")
+            };
+            let update = it.updates[0].update.as_ref().unwrap();
+            (it.seq_start, it.seq, it.date, update.date)
+        };
+        assert_eq!(numbers(combined.into()), (3, 5, 9, 9));
+        let update = enums::Update::Config;
+        let short = types::UpdateShort { update, date: 9 };
+        assert_eq!(numbers(short.into()), (0, 0, 0, 9));
+    }
+
+    #[test]
+    fn word_to_the_client_itself_is_taken_out_of_what_is_told() {
+        let too_long = types::UpdateChannelTooLong {
+            channel_id: 9,
+            pts: Some(5),
+        };
+        let word = vec![enums::Update::PtsChanged, too_long.into()];
+        let inputs = updates(things::updates(word.clone()), &[], &mut Known::default());
+        let (channel_id, pts) = (9, Some(5));
+        let too_long = Input::ChannelTooLong { channel_id, pts };
+        let expected = [Input::Restart, too_long.clone()];
+        assert_eq!(&inputs[1..], &expected);
+        let Input::Batch(batch) = &inputs[0] else {
+            panic!("{inputs:?}")
+        };
+        assert_eq!(batch.updates, []);
+
+        // In a difference the numbers have begun anew already.
+        let answer = types::updates::Difference {
+            new_messages: Vec::new(),
+            new_encrypted_messages: Vec::new(),
+            other_updates: word,
+            chats: Vec::new(),
+            users: Vec::new(),
+            state: wire_state().into(),
+        };
+        let inputs = difference(answer.into(), &mut Known::default());
+        assert_eq!(&inputs[1..], &[too_long]);
+    }
+
+    #[test]
+    fn messages_of_a_difference_are_updates_without_numbers_secret_ones_last() {
+        let secret = types::EncryptedMessageService {
+            random_id: 1,
+            chat_id: 2,
+            date: 3,
+            bytes: Vec::new(),
+        };
+        let answer = types::updates::DifferenceSlice {
+            new_messages: vec![things::message(1, 7, &things::person(7), "a").into()],
+            new_encrypted_messages: vec![secret.into()],
+            other_updates: Vec::new(),
+            chats: Vec::new(),
+            users: vec![things::user(7, "Ann").into()],
+            intermediate_state: wire_state().into(),
+        };
+        let mut known = Known::default();
+        let inputs = difference(answer.into(), &mut known);
+        let [
+            Input::Difference(client::Difference::Slice {
+                messages, state, ..
+            }),
+        ] = &inputs[..]
+        else {
+            panic!("{inputs:?}")
+        };
+        let kinds: Vec<_> = messages.iter().map(|it| &it.update).collect();
+        let [
+            enums::Update::NewMessage(first),
+            enums::Update::NewEncryptedMessage(second),
+        ] = kinds[..]
+        else {
+            panic!("{kinds:?}")
+        };
+        assert_eq!((first.pts, first.pts_count, second.qts), (0, 0, 0));
+        assert_eq!((state.pts, state.qts, state.seq, state.date), (1, 2, 3, 4));
+        assert!(messages.iter().all(|it| it.peers.user(7).is_some()));
+        assert!(known.input_peer(&things::person(7)).is_some());
+    }
+
+    #[test]
+    fn a_channels_empty_difference_says_when_to_ask_again() {
+        let empty = types::updates::ChannelDifferenceEmpty {
+            r#final: true,
+            pts: 5,
+            timeout: Some(30),
+        };
+        let (inputs, timeout) = channel_difference(9, empty.into(), &mut Known::default());
+        assert_eq!(timeout, Some(30));
+        let difference = channel_answer(true, 5);
+        let channel_id = 9;
+        let expected = Input::ChannelDifference {
+            channel_id,
+            difference,
+        };
+        assert_eq!(inputs, [expected]);
+    }
+
+    fn wire_state() -> types::updates::State {
+        types::updates::State {
+            pts: 1,
+            qts: 2,
+            date: 4,
+            seq: 3,
+            unread_count: 0,
+        }
+    }
+}

@@ -4,6 +4,7 @@
 
 mod backend;
 mod calls;
+mod channel_updates;
 mod clocks;
 mod elsewhere;
 mod ends;
@@ -18,3 +19,4 @@ mod remedies;
 mod server;
 mod setup;
 mod updates;
+mod world;

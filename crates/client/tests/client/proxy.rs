@@ -20,6 +20,8 @@ pub(crate) struct Proxy {
 struct Shared {
     relays: Mutex<Vec<JoinHandle<()>>>,
     connections: AtomicUsize,
+    /// Where connections go instead, if anywhere else.
+    elsewhere: Mutex<Option<SocketAddr>>,
     /// Each connection ends after so many bytes of the server's, if there is a limit.
     bytes_down_max: AtomicUsize,
     /// The next connection ends after so many bytes of either direction; those after it do not.
@@ -72,6 +74,7 @@ impl Proxy {
                 limits.down = limits.down.min(down_max);
                 let passed = Arc::<Passed>::default();
                 *relaying.passed.lock() = Arc::clone(&passed);
+                let target = relaying.elsewhere.lock().unwrap_or(target);
                 let relay = tokio::spawn(relay(client, target, limits, passed));
                 let mut relays = relaying.relays.lock();
                 relays.retain(|it| !it.is_finished());
@@ -85,6 +88,11 @@ impl Proxy {
             shared,
             accepting,
         }
+    }
+
+    /// Relays connections to somewhere else from now on; those that are open go on.
+    pub(crate) fn redirect(&self, target: SocketAddr) {
+        *self.shared.elsewhere.lock() = Some(target);
     }
 
     /// Breaks all connections that are open.

@@ -1,16 +1,19 @@
 //! The stream of updates of an account: in order, without gaps, whatever is lost on the way.
 
-use std::time::Duration;
+use std::sync::Arc;
 
 use grammers_tl_types::functions::{auth, messages, updates as api};
-use grammers_tl_types::{Serializable, enums, types};
-use heliogram_client::updates::{Event, Position, Update, Updates, Which};
-use heliogram_client::{Client, Notice};
-use heliogram_testkit::backend::{Ledger, News, things};
-use heliogram_testkit::server::{GUEST, Servers};
-use parking_lot::MutexGuard;
+use grammers_tl_types::{Serializable as _, enums, types};
+use heliogram_client::updates::{Event, Position, Updates, Which};
+use heliogram_client::{Client, DataCentre, Notice};
+use heliogram_ports::memory::MemoryKeys;
+use heliogram_proto::ids::Term;
+use heliogram_testkit::backend::{Backend, Cloud, things};
+use heliogram_testkit::server::{GUEST, Server, Servers, Setup, public_key};
 
 use crate::backend::client_of;
+use crate::proxy::Proxy;
+use crate::world::{World, body, next, text};
 
 #[tokio::test]
 async fn a_gap_is_told_and_closed_and_what_follows_it_comes_after() {
@@ -300,13 +303,7 @@ async fn nobody_is_asked_while_nobody_is_signed_in() {
     let backend = servers.at(2).backend();
     let sign_in = async {
         backend.ledger().wait_for::<api::GetState>(1).await;
-        let bot = auth::ImportBotAuthorization {
-            flags: 0,
-            api_id: 4,
-            api_hash: "hash".to_owned(),
-            bot_auth_token: "77:token".to_owned(),
-        };
-        client.invoke(&bot).await.unwrap();
+        client.invoke(&bot_of(77)).await.unwrap();
         backend.ledger().wait_for::<api::GetState>(2).await;
     };
     tokio::select! {
@@ -318,6 +315,75 @@ async fn nobody_is_asked_while_nobody_is_signed_in() {
         .push_to(77, body(&things::updates(vec![message])))
         .unwrap();
     assert_eq!(text(&updates.next_update().await.unwrap()), "hello");
+}
+
+#[tokio::test]
+async fn an_account_that_signs_in_after_another_begins_anew() {
+    let mut world = World::settled().await;
+    for (bot, asked) in [(77, 2), (78, 3)] {
+        let World {
+            client,
+            updates,
+            servers,
+        } = &mut world;
+        let ledger = servers.at(2).backend().ledger();
+        let sign_in = async {
+            client.invoke(&bot_of(bot)).await.unwrap();
+            ledger.wait_for::<api::GetState>(asked).await;
+        };
+        tokio::select! {
+            event = next_but(updates, &Event::NeedDifference) => panic!("{event:?}"),
+            () = sign_in => {}
+        }
+    }
+    // The second began where its own account is: at 1, and not at the first one's numbers.
+    world.news().write(78, 78, "a").unwrap();
+    let backend = world.servers.at(2).backend();
+    let too_long = body(&enums::Updates::TooLong);
+    backend.push_to(78, too_long).unwrap();
+    assert_eq!(world.next_text().await, "a");
+    assert_eq!(world.updates.position().state.pts, 2);
+}
+
+#[tokio::test]
+async fn a_server_that_has_forgotten_the_session_is_asked_what_was_missed() {
+    let cloud = Cloud::new();
+    let backend = Backend::new(2, &cloud);
+    backend.welcome(Some(GUEST));
+    let keys = Arc::new(MemoryKeys::new());
+    let setup = || Setup {
+        keys: Arc::<MemoryKeys>::clone(&keys),
+        ..Setup::new(Arc::<Backend>::clone(&backend))
+    };
+    let server = Server::start(setup()).unwrap();
+    let proxy = Proxy::start(server.address()).await;
+    let builder = Client::builder().api_id(4).api_hash("hash");
+    let builder = builder.server_key(public_key());
+    let dc = DataCentre::new(2, [proxy.address]);
+    let client = builder.data_centre(dc).connect().await.unwrap();
+    let mut updates = client.updates(None);
+    tokio::select! {
+        event = updates.next() => panic!("{event:?}"),
+        () = backend.ledger().wait_for::<api::GetState>(1) => {}
+    }
+    cloud.news().write(GUEST, GUEST, "settled").unwrap();
+    backend
+        .push_to(GUEST, body(&enums::Updates::TooLong))
+        .unwrap();
+    assert_eq!(text(&updates.next_update().await.unwrap()), "settled");
+
+    drop(server);
+    cloud
+        .news()
+        .write(GUEST, GUEST, "while it was away")
+        .unwrap();
+    let mut again = setup();
+    again.host.term = Term(2);
+    let server = Server::start(again).unwrap();
+    proxy.redirect(server.address());
+    proxy.cut();
+    let update = updates.next_update().await.unwrap();
+    assert_eq!(text(&update), "while it was away");
 }
 
 #[tokio::test]
@@ -382,124 +448,23 @@ async fn while_there_is_no_stream_updates_are_notices() {
     client.shutdown().await;
 }
 
-/// A client whose stream has nothing to catch up with.
-struct World {
-    servers: Servers,
-    client: Client,
-    updates: Updates,
-}
-
-impl World {
-    async fn settled() -> Self {
-        let servers = Servers::start([2]).unwrap();
-        let client = client_of(&servers).await;
-        // What is said of the new session is a notice.
-        client.invoke(&api::GetState {}).await.unwrap();
-        let state = servers.cloud().news().state(GUEST).unwrap();
-        let mut world = Self {
-            updates: client.updates(Some(state.into())),
-            client,
-            servers,
-        };
-        assert_eq!(world.next().await, Event::NeedDifference);
-        // The message is in the difference, or comes after it.
-        world.push("settled");
-        assert_eq!(world.next_text().await, "settled");
-        world
-    }
-
-    fn news(&self) -> MutexGuard<'_, News> {
-        self.servers.cloud().news()
-    }
-
-    fn ledger(&self) -> &Ledger {
-        self.servers.at(2).backend().ledger()
-    }
-
-    /// A message that is recorded, and not pushed.
-    fn lose(&self, text: &str) {
-        self.news().write(GUEST, GUEST, text).unwrap();
-    }
-
-    fn push(&self, text: &str) {
-        let message = self.news().write(GUEST, GUEST, text).unwrap();
-        self.push_update(message);
-    }
-
-    fn push_short(&self, from: i64, text: &str) {
-        let message = self.news().write(GUEST, from, text).unwrap();
-        let enums::Update::NewMessage(message) = message else {
-            panic!("{message:?}")
-        };
-        let short = types::UpdateShortMessage {
-            out: false,
-            mentioned: false,
-            media_unread: false,
-            silent: false,
-            id: message.pts,
-            user_id: from,
-            message: text.to_owned(),
-            pts: message.pts,
-            pts_count: message.pts_count,
-            date: things::now_unix_s(),
-            fwd_from: None,
-            via_bot_id: None,
-            reply_to: None,
-            entities: None,
-            ttl_period: None,
-        };
-        self.push_updates(&short.into());
-    }
-
-    fn push_update(&self, update: enums::Update) {
-        self.push_updates(&things::updates(vec![update]));
-    }
-
-    fn push_updates(&self, updates: &enums::Updates) {
-        let backend = self.servers.at(2).backend();
-        backend.push_to(GUEST, body(updates)).unwrap();
-    }
-
-    async fn next(&mut self) -> Event {
-        next(&mut self.updates).await
-    }
-
-    async fn next_update(&mut self) -> Box<Update> {
-        self.updates.next_update().await.unwrap()
-    }
-
-    async fn next_text(&mut self) -> String {
-        let update = self.next_update().await;
-        text(&update)
-    }
-
-    async fn texts(&mut self, count: usize) -> Vec<String> {
-        let mut texts = Vec::new();
-        while texts.len() < count {
-            texts.push(self.next_text().await);
+/// Waits for an event that is not this one.
+async fn next_but(updates: &mut Updates, event: &Event) -> Event {
+    loop {
+        let next = next(updates).await;
+        if next != *event {
+            return next;
         }
-        texts
     }
 }
 
-/// Waits for an event; a test that would wait for ever fails.
-pub(crate) async fn next(updates: &mut Updates) -> Event {
-    let event = tokio::time::timeout(Duration::from_secs(60), updates.next());
-    event.await.expect("an event").expect("a living stream")
-}
-
-pub(crate) fn text(update: &Update) -> String {
-    let message = if let enums::Update::NewMessage(it) = &update.update {
-        &it.message
-    } else if let enums::Update::NewChannelMessage(it) = &update.update {
-        &it.message
-    } else {
-        panic!("{update:?}")
-    };
-    let enums::Message::Message(message) = message else {
-        panic!("{message:?}")
-    };
-    message.message.clone()
+fn bot_of(user: i64) -> auth::ImportBotAuthorization {
+    auth::ImportBotAuthorization {
+        flags: 0,
+        api_id: 4,
+        api_hash: "hash".to_owned(),
+        bot_auth_token: format!("{user}:token"),
+    }
 }
 
 /// Returns the text of a message, if the event is one.
@@ -508,10 +473,6 @@ fn event_text(event: &Event) -> Option<String> {
         return None;
     };
     matches!(update.update, enums::Update::NewMessage(_)).then(|| text(update))
-}
-
-pub(crate) fn body(object: &impl Serializable) -> bytes::Bytes {
-    object.to_bytes().into()
 }
 
 fn message_to(user: i64, text: &str) -> messages::SendMessage {
