@@ -45,6 +45,8 @@ mod dial;
 mod directory;
 mod error;
 mod exchange;
+#[cfg(feature = "layer-222")]
+pub mod files;
 mod introduction;
 mod limits;
 mod line;

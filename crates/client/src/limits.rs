@@ -34,6 +34,22 @@ pub(crate) const FLUSH_MAX: Duration = Duration::from_secs(1);
 /// Bytes of a proxy's name, as long as a name may be.
 pub(crate) const HOST_BYTES_MAX: usize = 253;
 
+/// Bytes of a part of a file: the most that servers take, and half of what they give.
+#[cfg(feature = "layer-222")]
+pub(crate) const FILE_PART_BYTES: usize = 512 << 10;
+
+/// Parts of one transfer that are asked for, or sent, at a time.
+#[cfg(feature = "layer-222")]
+pub(crate) const FILE_PARTS_IN_FLIGHT_MAX: usize = 64;
+
+/// Parts of a file: as many as servers take of everybody.
+#[cfg(feature = "layer-222")]
+pub(crate) const FILE_PARTS_MAX: i32 = 4000;
+
+/// Bytes of a file that is sent as a small one, with its MD5.
+#[cfg(feature = "layer-222")]
+pub(crate) const SMALL_FILE_BYTES_MAX: u64 = 10 << 20;
+
 /// Connections to one data centre that carry files.
 pub(crate) const FILE_CONNECTIONS_MAX: usize = 16;
 

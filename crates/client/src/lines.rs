@@ -37,7 +37,10 @@ pub(crate) enum Lane {
     /// The one for calls and updates.
     Main,
     /// One of those for files.
-    #[expect(dead_code, reason = "uploads and downloads are built on it")]
+    #[cfg_attr(
+        not(feature = "layer-222"),
+        expect(dead_code, reason = "files are of the API")
+    )]
     Files(usize),
 }
 

@@ -36,7 +36,10 @@ pub(crate) struct Setup {
     /// The servers are asked where data centres are.
     pub(crate) asks_addresses: bool,
     /// Connections to one data centre that carry files.
-    #[expect(dead_code, reason = "uploads and downloads are built on it")]
+    #[cfg_attr(
+        not(feature = "layer-222"),
+        expect(dead_code, reason = "files are of the API")
+    )]
     pub(crate) file_connections: usize,
     pub(crate) home: i32,
     pub(crate) ip_versions: IpVersions,

@@ -24,6 +24,8 @@ pub struct Files {
 #[derive(Clone, Debug)]
 struct Document {
     content: Content,
+    /// What its hashes are of.
+    hashed: Content,
     dc: i32,
     /// How often its reference was renewed: older ones are refused.
     edition: u8,
@@ -34,6 +36,7 @@ impl Files {
     /// Adds a document that is kept at a data centre; returns where it is read.
     pub fn add(&mut self, id: i64, dc: i32, content: Content) -> enums::InputFileLocation {
         let document = Document {
+            hashed: content.clone(),
             content,
             dc,
             edition: 0,
@@ -215,7 +218,7 @@ impl Backend {
         let first = offset / HASHED_BYTES as u64;
         let hash = |at: u64| {
             let offset = at * HASHED_BYTES as u64;
-            let bytes = document.content.read(offset, HASHED_BYTES);
+            let bytes = document.hashed.read(offset, HASHED_BYTES);
             let is_there = !bytes.is_empty();
             is_there.then(|| {
                 enums::FileHash::Hash(types::FileHash {

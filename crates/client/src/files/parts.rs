@@ -1,0 +1,54 @@
+//! Parts in flight: calls that run beside each other and are waited for in order.
+
+use std::collections::VecDeque;
+use std::future::Future;
+
+use tokio::task::JoinHandle;
+
+/// Calls in the order in which they were made. Dropping them gives all up.
+#[derive(Debug)]
+pub(super) struct InFlight<T> {
+    running: VecDeque<Running<T>>,
+}
+
+#[derive(Debug)]
+struct Running<T>(JoinHandle<T>);
+
+impl<T: Send + 'static> InFlight<T> {
+    pub(super) const fn new() -> Self {
+        Self {
+            running: VecDeque::new(),
+        }
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.running.len()
+    }
+
+    pub(super) fn push(&mut self, call: impl Future<Output = T> + Send + 'static) {
+        self.running.push_back(Running(tokio::spawn(call)));
+    }
+
+    /// Waits for the oldest; `None` if there is none. May be dropped and asked again.
+    pub(super) async fn next(&mut self) -> Option<T> {
+        let oldest = self.running.front_mut()?;
+        let outcome = (&mut oldest.0).await;
+        self.running.pop_front();
+        // Nobody aborts what is in the queue: it has panicked, or the runtime is ending.
+        match outcome {
+            Ok(outcome) => Some(outcome),
+            Err(error) if error.is_panic() => std::panic::resume_unwind(error.into_panic()),
+            Err(_) => None,
+        }
+    }
+
+    pub(super) fn clear(&mut self) {
+        self.running.clear();
+    }
+}
+
+impl<T> Drop for Running<T> {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
+}
