@@ -2,10 +2,11 @@
 
 use std::future::Future;
 use std::io;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::net::{TcpListener, TcpStream, UnixListener};
+use tokio::net::{TcpListener, TcpStream, UnixListener, UnixStream};
 use tokio::sync::{Semaphore, mpsc};
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::service::RoutesBuilder;
@@ -102,7 +103,7 @@ impl Server {
     /// If the address can't be bound, or is not of this machine alone and there are no certificates.
     pub async fn bind(self, address: &Address, tls: Option<Tls>) -> io::Result<Bound> {
         let listener = match address {
-            Address::Unix(path) => Listener::Unix(UnixListener::bind(path)?),
+            Address::Unix(path) => Listener::Unix(bind_unix(path).await?),
             Address::Tcp(address) => {
                 let listener = TcpListener::bind(address).await?;
                 if tls.is_none() && !listener.local_addr()?.ip().is_loopback() {
@@ -257,6 +258,24 @@ impl Accepted {
                 tokio::time::timeout(TLS_HANDSHAKE_MAX, tls.accept(stream)).await?
             }
         }
+    }
+}
+
+/// Binds a path; also one where a process has listened that has ended without a word.
+async fn bind_unix(path: &Path) -> io::Result<UnixListener> {
+    let bound = UnixListener::bind(path);
+    let is_taken = bound
+        .as_ref()
+        .is_err_and(|it| it.kind() == io::ErrorKind::AddrInUse);
+    if !is_taken {
+        return bound;
+    }
+    match UnixStream::connect(path).await {
+        Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => {
+            std::fs::remove_file(path)?;
+            UnixListener::bind(path)
+        }
+        Ok(_) | Err(_) => bound,
     }
 }
 

@@ -150,6 +150,19 @@ async fn a_unix_socket_serves_this_machine() {
 }
 
 #[tokio::test]
+async fn a_unix_socket_is_bound_again_after_a_crash_and_not_while_somebody_listens() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("socket");
+    let address = Address::Unix(path.clone());
+    // What it leaves behind stays.
+    let first = tokio::net::UnixListener::bind(&path).unwrap();
+    let refused = services().bind(&address, None).await.unwrap_err();
+    assert_eq!(refused.kind(), ErrorKind::AddrInUse);
+    drop(first);
+    assert!(services().bind(&address, None).await.is_ok());
+}
+
+#[tokio::test]
 async fn health_and_reflection_answer_every_role() {
     use tonic_health::pb::health_check_response::ServingStatus;
     use tonic_health::pb::{HealthCheckRequest, health_client::HealthClient};
