@@ -23,6 +23,7 @@ use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 
 use crate::admin::{Access, Admin, Readiness, Shown};
+use crate::apart::Apart;
 use crate::backend::{BuiltIn, DataCentres};
 use crate::config::{self, Config};
 use crate::endpoints::Endpoints;
@@ -41,6 +42,7 @@ pub(crate) struct Server {
     gateway: JoinHandle<()>,
     deadlines: JoinHandle<()>,
     admin: JoinHandle<()>,
+    pushed: Option<JoinHandle<io::Result<()>>>,
 }
 
 impl Server {
@@ -55,17 +57,20 @@ impl Server {
         let store = Store::open(&config)?;
         Endpoints::forget(&config.data).context("an old endpoints.json can't be removed")?;
         let key = ServerKey::ensure(&config.data)?;
-        let backend = Arc::new(BuiltIn::new(DataCentres::new(
+        let built_in = Arc::new(BuiltIn::new(DataCentres::new(
             config.dc,
             config.served_dcs.clone(),
         )));
+        let apart = Apart::new(&config.backend, Arc::<BuiltIn>::clone(&built_in))?;
         let sessions = LocalPort::new(
             &host_config(&config, &store),
             shards(),
             Arc::clone(&store.keys),
-            Arc::<BuiltIn>::clone(&backend),
+            Arc::clone(&apart.backend),
             Handle::current(),
         );
+        let pushed = apart.listen(&config.backend, Arc::new(sessions.clone()));
+        let pushed = pushed.await?;
         let exchange = ExchangeConfig {
             keys: Keyring::new([key.private.clone()]),
             dcs: Dcs::Listed(
@@ -93,7 +98,7 @@ impl Server {
 
         let measured = vec![gateway.measured(), Arc::new(sessions.clone())];
         let endpoints = endpoints(&gateway, &admin)?;
-        backend.publish(advertised(&config, &endpoints));
+        built_in.publish(advertised(&config, &endpoints));
         let welcome = Welcome::new(&key, &config, &endpoints).to_string();
         let readiness = Readiness::default();
         let (stop, stopped) = oneshot::channel();
@@ -107,6 +112,7 @@ impl Server {
                 let _ = stopped.await;
             })),
             deadlines: tokio::spawn(async move { sessions.run().await }),
+            pushed: pushed.map(|bound| tokio::spawn(bound.serve(std::future::pending()))),
             admin: tokio::spawn(admin.serve(Shown {
                 readiness: readiness.clone(),
                 access,
@@ -141,6 +147,9 @@ impl Server {
         }
         self.deadlines.abort();
         self.admin.abort();
+        if let Some(pushed) = self.pushed {
+            pushed.abort();
+        }
     }
 }
 

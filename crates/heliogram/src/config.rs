@@ -11,8 +11,10 @@ use anyhow::{Context, bail};
 use heliogram_proto::limits;
 use serde::{Deserialize, Serialize};
 
+pub(crate) use self::backend::Backend;
 pub(crate) use self::values::{ApiHash, DcId, LogFilter, Network, ProxySecret, parse_address};
 
+mod backend;
 mod values;
 
 /// Everything that `serve` can be told.
@@ -35,6 +37,8 @@ pub(crate) struct Config {
     pub(crate) api: Api,
     /// Where keys are kept.
     pub(crate) store: Store,
+    /// Who answers calls.
+    pub(crate) backend: Backend,
     /// Who may ask the admin address.
     pub(crate) admin: Admin,
     /// What is logged.
@@ -189,6 +193,7 @@ impl Config {
         if self.listen.tcp.is_empty() && self.listen.websocket.is_empty() {
             bail!("keys `listen.tcp` and `listen.websocket`: expected at least one address");
         }
+        self.backend.check()?;
         Ok(self)
     }
 }
@@ -204,6 +209,7 @@ impl Default for Config {
             transport: Transport::default(),
             api: Api::default(),
             store: Store::default(),
+            backend: Backend::default(),
             admin: Admin::default(),
             log: Log::default(),
         }
@@ -297,7 +303,8 @@ mod tests {
         assert_eq!(Config::parse(documented).unwrap(), Config::default());
         let defaults = toml::to_string(&Config::default()).unwrap();
         let keys = defaults.lines().filter_map(|line| line.split_once(" = "));
-        for (key, _) in keys.chain([("master_key_file", "")]) {
+        let optional = ["master_key_file", "address", "push_listen", "tls"];
+        for (key, _) in keys.chain(optional.map(|key| (key, ""))) {
             assert!(documented.contains(&format!("{key} = ")), "{key}");
         }
     }
@@ -390,6 +397,25 @@ mod tests {
                 Config::load(Path::new("/nowhere/y.toml")).unwrap_err()
             ),
             &["/nowhere/y.toml"],
+        );
+    }
+
+    #[test]
+    fn a_backend_whose_address_is_none_or_that_pushes_without_being_there_is_refused() {
+        let checked = |text: &str| Config::parse(text).unwrap().checked();
+        for address in ["127.0.0.1:1", "node:1", "unix:/run/backend"] {
+            let text = format!("[backend]\naddress = '{address}'\npush_listen = '{address}'\n");
+            assert!(checked(&text).is_ok(), "{address}");
+        }
+        let error = checked("[backend]\naddress = 'node'\n").unwrap_err();
+        assert_names(
+            &format!("{error:#}"),
+            &["`backend.address`", "node", "host:port"],
+        );
+        let error = checked("[backend]\npush_listen = '[::1]:1'\n").unwrap_err();
+        assert_names(
+            &format!("{error:#}"),
+            &["`backend.push_listen`", "`backend.address`"],
         );
     }
 

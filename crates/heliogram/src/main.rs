@@ -3,6 +3,7 @@
 use std::process::ExitCode;
 
 mod admin;
+mod apart;
 mod backend;
 mod bench;
 mod cli;

@@ -135,6 +135,7 @@ const EDGES: &[(&str, &[&str])] = &[
             "heliogram-client",
             "heliogram-crypto",
             "heliogram-gateway",
+            "heliogram-grpc",
             "heliogram-ports",
             "heliogram-proto",
             "heliogram-session",

@@ -1,0 +1,106 @@
+//! `heliogram serve` with a backend in another process: this one.
+
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+#[path = "support/mod.rs"]
+mod support;
+
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
+
+use bytes::Bytes;
+use heliogram_client::{Client, DataCentre, Method, Notice};
+use heliogram_grpc::{Address, BackendService, RemotePushes, Role, dial};
+use heliogram_ports::{Answer, Backend, Call, Push, Pushes, Reply, Target};
+use support::server::Server;
+
+#[tokio::test]
+async fn calls_go_to_the_backend_of_another_process_and_its_updates_come_back() {
+    for streaming in [false, true] {
+        let data = tempfile::tempdir().unwrap();
+        let unix = |name: &str| Address::Unix(data.path().join(name));
+        let (calls, updates) = (unix("calls"), unix("updates"));
+        let pushes = RemotePushes::new(dial(updates.clone(), Role::Session, None));
+        let service = BackendService::new(Arc::new(Echo::default()), Some(Arc::new(pushes)));
+        let bound = heliogram_grpc::Server::new().backend(service);
+        let bound = bound.bind(&calls, None).await.unwrap();
+        let serving = tokio::spawn(bound.serve(std::future::pending()));
+        let config = data.path().join("heliogram.toml");
+        let text = format!(
+            "[backend]\naddress = '{calls}'\npush_listen = '{updates}'\nstreaming = {streaming}\n"
+        );
+        std::fs::write(&config, text).unwrap();
+
+        let path = data.path().to_owned();
+        let server = tokio::task::spawn_blocking(move || {
+            Server::start(&path, &["--config", config.to_str().unwrap()])
+        });
+        let server = server.await.unwrap();
+        let client = Client::builder()
+            .api_id(4)
+            .api_hash("hash")
+            .server_key(server.public_key())
+            .data_centre(DataCentre::new(2, [server.tcp()]));
+        let client = in_time(client.connect()).await.unwrap();
+        let mut notices = client.notices();
+        // The built-in backend still answers how the client got here.
+        let config = in_time(client.invoke(&Raw(&GET_CONFIG))).await.unwrap();
+        assert_ne!(config.get(..4), Some(&GET_CONFIG[..]));
+        // The other one answers by the call, after it has pushed the same.
+        assert_eq!(in_time(client.invoke(&Raw(&CALL))).await.unwrap(), CALL[..]);
+        let update = in_time(async {
+            loop {
+                if let Notice::Update { object, .. } = notices.next().await {
+                    return object;
+                }
+            }
+        });
+        assert_eq!(update.await, CALL[..]);
+        client.shutdown().await;
+        serving.abort();
+    }
+}
+
+/// Answers each call by itself, and pushes it, too.
+#[derive(Default)]
+struct Echo(OnceLock<Arc<dyn Pushes>>);
+
+impl Backend for Echo {
+    fn call(&self, call: Call) -> Answer {
+        let push = Push {
+            targets: vec![Target::Key(call.identity)],
+            except: None,
+            body: call.body.clone(),
+        };
+        self.0.get().unwrap().push(push).unwrap();
+        Answer::Now(Reply::Result(call.body))
+    }
+
+    fn start(&self, pushes: Arc<dyn Pushes>) {
+        assert!(self.0.set(pushes).is_ok());
+    }
+}
+
+/// A method of bytes, whose answer is bytes.
+struct Raw<'a>(&'a [u8]);
+
+impl Method for Raw<'_> {
+    type Return = Bytes;
+
+    fn to_body(&self) -> Bytes {
+        Bytes::copy_from_slice(self.0)
+    }
+
+    fn read_result(result: &[u8]) -> Result<Bytes, String> {
+        Ok(Bytes::copy_from_slice(result))
+    }
+}
+
+async fn in_time<T>(future: impl Future<Output = T>) -> T {
+    let in_time = tokio::time::timeout(Duration::from_secs(60), future).await;
+    in_time.unwrap()
+}
+
+/// `help.getConfig#c4f9186b = Config`.
+const GET_CONFIG: [u8; 4] = 0xc4f9_186b_u32.to_le_bytes();
+const CALL: [u8; 8] = [0x11; 8];
