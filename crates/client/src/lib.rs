@@ -55,6 +55,8 @@ mod lines;
 pub mod manual;
 mod method;
 mod mtproxy;
+#[cfg(feature = "layer-222")]
+mod nesting;
 mod notices;
 mod passes;
 mod reach;

@@ -20,6 +20,10 @@ pub(crate) const CALL_TIME_MAX: Duration = Duration::from_hours(24 * 365);
 /// How long [`Client::shutdown`](crate::Client::shutdown) waits for answers.
 pub const SHUTDOWN_MAX: Duration = Duration::from_secs(5);
 
+/// Levels of objects within objects in what a server sends: more than anything has, and little for a stack.
+#[cfg(feature = "layer-222")]
+pub(crate) const LEVELS_MAX: usize = 64;
+
 // ---- connections ----
 
 /// How long the addresses of a data centre may take together: a little less than an engine waits for a connection.

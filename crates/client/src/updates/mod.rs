@@ -70,6 +70,7 @@ pub(crate) use results::is_of_interest;
 use crate::Client;
 use crate::error::InvokeError;
 use crate::limits::POLL_S;
+use crate::nesting;
 use crate::updates::feed::Feed;
 use crate::updates::held::Held;
 use crate::updates::known::Known;
@@ -212,7 +213,12 @@ impl Updates {
     }
 
     fn on_fed(&mut self, fed: Fed) {
+        let is_readable = match &fed {
+            Fed::Lost => true,
+            Fed::Object(object) | Fed::Result { result: object, .. } => nesting::is_shallow(object),
+        };
         let read = match fed {
+            _ if !is_readable => Ok(Meaning::Inputs(vec![Input::Lost])),
             Fed::Lost => Ok(Meaning::Inputs(vec![Input::Lost])),
             Fed::Object(object) => self.read_object(&object),
             Fed::Result { request, result } => results::read(&request, &result, &mut self.known),

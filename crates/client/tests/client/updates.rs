@@ -217,6 +217,41 @@ async fn word_that_all_is_too_long_and_what_can_not_be_read_are_made_up_for_by_t
 }
 
 #[tokio::test]
+async fn an_update_that_is_nothing_but_levels_ends_nobody() {
+    let mut world = World::settled().await;
+    let message = world.news().write(GUEST, GUEST, "deep").unwrap();
+    let enums::Update::NewMessage(mut update) = message else {
+        panic!("{message:?}")
+    };
+    let enums::Message::Message(message) = &mut update.message else {
+        panic!("{update:?}")
+    };
+    let empty = enums::MessageMedia::Empty.to_bytes();
+    message.media = Some(enums::MessageMedia::Empty);
+    let object = things::updates(vec![update.into()]).to_bytes();
+    let inner = types::MessageExtendedMedia {
+        media: enums::MessageMedia::Empty,
+    };
+    let level = enums::MessageMedia::from(types::MessageMediaPaidMedia {
+        stars_amount: 1,
+        extended_media: vec![inner.into()],
+    });
+    let level = level.to_bytes();
+    let (level, end) = level.split_at(level.len() - empty.len());
+    assert_eq!(end, empty);
+    let at = object.windows(4).position(|it| it == empty).unwrap();
+    let deep = [&object[..at], &level.repeat(5_000), &object[at..]].concat();
+    world
+        .servers
+        .at(2)
+        .backend()
+        .push_to(GUEST, deep.into())
+        .unwrap();
+    assert_eq!(world.next().await, Event::NeedDifference);
+    assert_eq!(world.next_text().await, "deep");
+}
+
+#[tokio::test]
 async fn a_message_in_short_form_is_written_out_or_asked_for_if_its_sender_is_unknown() {
     let mut world = World::settled().await;
     world.news().add_user(7);
