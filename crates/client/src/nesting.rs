@@ -248,11 +248,13 @@ mod tests {
     }
 
     fn held(of: &Declaration<'static>) -> impl Iterator<Item = &'static str> {
-        let types = of.fields.iter().map(|it| match Shape::of(it.ty) {
-            Shape::Vector { element, .. } => element.text(),
-            _ => it.ty.text(),
-        });
-        types
+        of.fields.iter().map(|it| {
+            if let Shape::Vector { element, .. } = Shape::of(it.ty) {
+                element.text()
+            } else {
+                it.ty.text()
+            }
+        })
     }
 
     /// Text within so many others.
