@@ -212,7 +212,7 @@ impl SolveJob {
             dc: self.config.dc,
             expires_in_s: self.config.expires_in_s,
         };
-        let inner = Zeroizing::new(inner.to_bytes());
+        let inner = inner.to_bytes();
         let encrypted = match self.config.padding {
             Padding::RsaPad => rsa_pad::encrypt(&self.key, &inner, rng),
             Padding::Legacy => rsa_pad::encrypt_legacy(&self.key, &inner, rng),

@@ -1,7 +1,7 @@
 //! `p_q_inner_data`: what the client encrypts to the server's RSA key, in its four forms as one.
 
 use heliogram_tl::mtproto::{PQInnerData, PQInnerDataDc, PQInnerDataTemp, PQInnerDataTempDc};
-use heliogram_tl::{Deserialize, Serialize, peek_id};
+use heliogram_tl::{Deserialize, Serialize, Writer, peek_id};
 use zeroize::Zeroizing;
 
 use super::params::{self, Nonce};
@@ -22,7 +22,7 @@ pub(super) struct Inner<'a> {
 
 impl<'a> Inner<'a> {
     /// Serialises the data, boxed.
-    pub(super) fn to_bytes(&self) -> Vec<u8> {
+    pub(super) fn to_bytes(&self) -> Zeroizing<Vec<u8>> {
         let &Self {
             pq,
             p,
@@ -33,6 +33,9 @@ impl<'a> Inner<'a> {
             ..
         } = self;
         let new_nonce = **new_nonce;
+        // A vector that grows leaves copies behind.
+        let mut writer = Writer::from_vec(Vec::with_capacity(BYTES_MAX));
+        let w = &mut writer;
         match (self.dc, self.expires_in_s) {
             (None, None) => PQInnerData {
                 pq,
@@ -42,7 +45,7 @@ impl<'a> Inner<'a> {
                 server_nonce,
                 new_nonce,
             }
-            .to_bytes(),
+            .write(w),
             (Some(dc), None) => PQInnerDataDc {
                 pq,
                 p,
@@ -52,7 +55,7 @@ impl<'a> Inner<'a> {
                 new_nonce,
                 dc,
             }
-            .to_bytes(),
+            .write(w),
             (None, Some(expires_in)) => PQInnerDataTemp {
                 pq,
                 p,
@@ -62,7 +65,7 @@ impl<'a> Inner<'a> {
                 new_nonce,
                 expires_in,
             }
-            .to_bytes(),
+            .write(w),
             (Some(dc), Some(expires_in)) => PQInnerDataTempDc {
                 pq,
                 p,
@@ -73,8 +76,9 @@ impl<'a> Inner<'a> {
                 dc,
                 expires_in,
             }
-            .to_bytes(),
+            .write(w),
         }
+        Zeroizing::new(writer.into_vec())
     }
 
     /// Reads from the front; returns the data with the number of bytes that it takes.
@@ -123,3 +127,6 @@ from_form!(
     |inner| Some(inner.dc),
     Some(inner.expires_in)
 );
+
+/// More than inner data may have: the old padding takes 235 bytes, the new one 144.
+const BYTES_MAX: usize = 256;
