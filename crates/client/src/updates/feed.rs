@@ -14,10 +14,12 @@ use crate::limits::{FEED_BYTES_MAX, FEED_OBJECTS_MAX};
 /// Something that may hold updates, or change where they stand.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Fed {
-    /// Updates were lost: on the way, or here.
+    /// Updates were lost on the way.
     Lost,
     /// A boxed object of type `Updates`.
     Object(Bytes),
+    /// Everything that waited here was given up.
+    Overrun,
     /// A call's answer, and the method.
     Result { request: Bytes, result: Bytes },
 }
@@ -129,7 +131,7 @@ impl Queue {
         if self.items.len() > FEED_OBJECTS_MAX || self.bytes > FEED_BYTES_MAX {
             self.items.clear();
             self.bytes = 0;
-            self.items.push_back(Fed::Lost);
+            self.items.push_back(Fed::Overrun);
         }
     }
 
@@ -143,7 +145,7 @@ impl Queue {
 impl Fed {
     const fn bytes(&self) -> usize {
         match self {
-            Self::Lost => 0,
+            Self::Lost | Self::Overrun => 0,
             Self::Object(object) => object.len(),
             Self::Result { request, result } => request.len().saturating_add(result.len()),
         }
@@ -162,7 +164,7 @@ mod tests {
         }
         assert_eq!(queue.items.len(), FEED_OBJECTS_MAX);
         queue.push(object(4));
-        assert_eq!(queue.pop(), Some(Fed::Lost));
+        assert_eq!(queue.pop(), Some(Fed::Overrun));
         assert_eq!(queue.pop(), None);
         queue.push(object(4));
         assert_eq!(queue.pop(), Some(object(4)), "what comes later waits again");
@@ -179,7 +181,7 @@ mod tests {
         assert_eq!(queue.pop(), Some(result.clone()));
         queue.push(result);
         queue.push(object(1));
-        assert_eq!(queue.pop(), Some(Fed::Lost));
+        assert_eq!(queue.pop(), Some(Fed::Overrun));
     }
 
     #[tokio::test]

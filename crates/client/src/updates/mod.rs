@@ -44,6 +44,8 @@ mod position;
 mod requests;
 mod results;
 mod short;
+#[cfg(test)]
+mod tests;
 mod unpack;
 
 use std::collections::{BTreeMap, VecDeque};
@@ -93,6 +95,8 @@ pub struct Updates {
     refused: Option<Request>,
     /// The numbers are an account's that the server has let in since the stream began.
     is_confirmed: bool,
+    /// Somebody has signed in, maybe after the next refusal was written.
+    has_signed_in: bool,
     /// Channels that are asked about regularly, and when next, unless an answer is awaited.
     open: BTreeMap<i64, Option<Instant>>,
     effects: Vec<Effect<Update>>,
@@ -123,6 +127,7 @@ impl Updates {
             requests: Requests::default(),
             refused: None,
             is_confirmed: false,
+            has_signed_in: false,
             open: BTreeMap::new(),
             effects: Vec::new(),
         }
@@ -220,6 +225,11 @@ impl Updates {
         let read = match fed {
             _ if !is_readable => Ok(Meaning::Inputs(vec![Input::Lost])),
             Fed::Lost => Ok(Meaning::Inputs(vec![Input::Lost])),
+            Fed::Overrun => {
+                // That somebody has signed in may be among what was given up.
+                self.ask_again();
+                Ok(Meaning::Inputs(vec![Input::Lost]))
+            }
             Fed::Object(object) => self.read_object(&object),
             Fed::Result { request, result } => results::read(&request, &result, &mut self.known),
         };
@@ -242,23 +252,33 @@ impl Updates {
         )))
     }
 
-    /// Somebody who has signed in again goes on, and so does whoever a position was stored for; another begins anew.
+    /// Somebody who has signed in again goes on, and so does whoever a position was stored for; another begins anew, and
+    /// must not be mistaken for the one before.
     fn on_signed_in(&mut self, user: i64) {
-        let refused = self.refused.take();
         let before = self.known.me.replace(user);
         let is_confirmed = std::mem::take(&mut self.is_confirmed);
         if before.map_or(is_confirmed, |it| it != user) {
             self.requests = Requests::default();
             self.machine = client::Updates::new(UpdateState::default(), []);
+            self.known = Known::default();
+            self.known.me = Some(user);
+            self.open.clear();
+            self.refused = None;
+            self.has_signed_in = false;
             self.held.release();
             self.handle(Input::Restart);
-        } else if self.machine.state().pts == 0 {
-            self.handle(Input::Restart);
-        } else if let Some(request) = refused {
-            self.requests.add(request);
-        } else {
+        } else if !self.ask_again() {
+            self.has_signed_in = true;
             self.handle(Input::Lost);
         }
+    }
+
+    /// Makes a request again that was refused; `false` if there is none.
+    fn ask_again(&mut self) -> bool {
+        let refused = self.refused.take();
+        let was_refused = refused.is_some();
+        refused.into_iter().for_each(|it| self.requests.add(it));
+        was_refused
     }
 
     fn on_done(&mut self, (request, outcome): Done) {
@@ -285,11 +305,9 @@ impl Updates {
                 };
                 let (inputs, wait_s) =
                     unpack::channel_difference(channel_id, *answer, &mut self.known);
-                if let Some(next) = self.open.get_mut(&channel_id) {
-                    let wait_s = wait_s.and_then(|it| u64::try_from(it).ok());
-                    let wait = Duration::from_secs(wait_s.unwrap_or(POLL_S).max(POLL_S));
-                    *next = Some(Instant::now() + wait);
-                }
+                let wait_s = wait_s.and_then(|it| u64::try_from(it).ok());
+                let wait_s = wait_s.unwrap_or(POLL_S).max(POLL_S);
+                self.poll_after(channel_id, Duration::from_secs(wait_s));
                 inputs
             }
         };
@@ -312,6 +330,7 @@ impl Updates {
             Request::ChannelDifference { channel_id, .. } if is_senseless => {
                 self.handle(Input::ChannelGone { channel_id });
                 self.tell(Event::TooLong(Which::Channel(channel_id)));
+                self.poll_after(channel_id, Duration::from_secs(POLL_S));
             }
             Request::ChannelDifference { channel_id, .. } if matches!(code, 400 | 403 | 406) => {
                 self.open.remove(&channel_id);
@@ -321,10 +340,14 @@ impl Updates {
             // What can't be told from there will not be told: go on from where the account is.
             Request::Difference { .. } if is_senseless => {
                 self.tell(Event::TooLong(Which::Common));
+                self.handle(Input::Failed(request));
                 self.handle(Input::Restart);
             }
             Request::Difference { .. } | Request::State if code == 401 => {
                 self.refused = Some(request);
+                if std::mem::take(&mut self.has_signed_in) {
+                    self.ask_again();
+                }
             }
             Request::ChannelDifference { .. } | Request::Difference { .. } | Request::State => {
                 self.handle(Input::Failed(request));
@@ -344,6 +367,13 @@ impl Updates {
             self.handle(Input::ChannelTooLong { channel_id, pts });
         }
         self.step(client::Updates::handle_deadline);
+    }
+
+    /// Asks about a channel again after a while, if it is open.
+    fn poll_after(&mut self, channel_id: i64, wait: Duration) {
+        if let Some(next) = self.open.get_mut(&channel_id) {
+            *next = Some(Instant::now() + wait);
+        }
     }
 
     fn handle_all(&mut self, inputs: Vec<Input<Update>>) {
