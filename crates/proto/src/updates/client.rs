@@ -60,8 +60,18 @@ enum Fetch {
     Idle,
     /// This one has failed, and is made again.
     Later(Request, Mono),
-    /// The answer is awaited; whether something was lost since.
-    Waiting { again: bool },
+    /// An answer is awaited: where everything is, or what has happened. No other is taken.
+    Waiting { for_state: bool, then: Then },
+}
+
+/// What follows the answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Then {
+    Nothing,
+    /// Something was lost since it was asked for.
+    Difference,
+    /// The numbers have begun anew since.
+    State,
 }
 
 impl<U> Updates<U> {
@@ -120,10 +130,18 @@ impl<U> Updates<U> {
             Input::Difference(difference) => self.on_difference(difference, cx),
             Input::Failed(request) => self.on_failed(request, cx),
             Input::Lost => self.fetch(cx.out),
-            Input::Restart => self.request(Request::State, cx.out),
+            Input::Restart => self.restart(cx.out),
             Input::State(state) => {
-                self.take_state(state);
-                self.finish(cx);
+                if matches!(
+                    self.fetch,
+                    Fetch::Waiting {
+                        for_state: true,
+                        ..
+                    }
+                ) {
+                    self.take_state(state);
+                    self.finish(cx);
+                }
             }
         }
     }
@@ -253,9 +271,13 @@ impl<U> Updates<U> {
     }
 
     fn on_difference(&mut self, difference: Difference<U>, cx: &mut Cx<'_, Effect<U>>) {
-        if !matches!(self.fetch, Fetch::Waiting { .. }) {
+        let Fetch::Waiting {
+            for_state: false,
+            then,
+        } = self.fetch
+        else {
             return;
-        }
+        };
         match difference {
             Difference::Empty { date, seq } => {
                 self.date = date;
@@ -276,12 +298,12 @@ impl<U> Updates<U> {
                 state,
             } => {
                 self.take_difference(messages, updates, state, cx);
-                self.ask_on(cx.out);
+                self.go_on(then, cx.out);
             }
             Difference::TooLong { pts } => {
                 self.common.set(pts);
                 cx.out.push(Effect::TooLong(Which::Common));
-                self.ask_on(cx.out);
+                self.go_on(then, cx.out);
             }
         }
     }
@@ -302,7 +324,11 @@ impl<U> Updates<U> {
         let at = cx.now.mono + Duration::from_secs(DIFFERENCE_RETRY_S);
         if let Request::ChannelDifference { channel_id, .. } = request {
             self.channels.on_failed(channel_id, at);
-        } else if matches!(self.fetch, Fetch::Waiting { .. }) {
+        } else if let Fetch::Waiting { then, .. } = self.fetch {
+            let request = match then {
+                Then::State => Request::State,
+                Then::Difference | Then::Nothing => request,
+            };
             self.fetch = Fetch::Later(request, at);
         }
     }
@@ -335,11 +361,13 @@ impl<U> Updates<U> {
 
     /// The difference is here: what came meanwhile is looked at.
     fn finish(&mut self, cx: &mut Cx<'_, Effect<U>>) {
-        let lost_since = self.fetch == Fetch::Waiting { again: true };
-        self.fetch = Fetch::Idle;
-        if lost_since {
-            self.fetch(cx.out);
-            return;
+        let fetch = core::mem::replace(&mut self.fetch, Fetch::Idle);
+        if let Fetch::Waiting {
+            then: then @ (Then::Difference | Then::State),
+            ..
+        } = fetch
+        {
+            return self.go_on(then, cx.out);
         }
         let (now, out, date) = (cx.now.mono, &mut *cx.out, &mut self.date);
         let mut deliver = |it: Option<U>| out.extend(it.map(Effect::Deliver));
@@ -362,17 +390,40 @@ impl<U> Updates<U> {
         self.request(first_request(self.state()), out);
     }
 
+    /// Asks for the next answer, of another kind if the numbers have begun anew.
+    fn go_on(&mut self, then: Then, out: &mut Vec<Effect<U>>) {
+        match then {
+            Then::Difference | Then::Nothing => self.ask_on(out),
+            Then::State => self.request(Request::State, out),
+        }
+    }
+
+    /// Asks where everything is, once an answer that is awaited is here: two under way would undo each other.
+    fn restart(&mut self, out: &mut Vec<Effect<U>>) {
+        match &mut self.fetch {
+            Fetch::Waiting { then, .. } => *then = Then::State,
+            Fetch::Idle | Fetch::Later(..) => self.request(Request::State, out),
+        }
+    }
+
     fn request(&mut self, request: Request, out: &mut Vec<Effect<U>>) {
         self.common.pause();
         self.secondary.pause();
         self.containers.pause();
-        self.fetch = Fetch::Waiting { again: false };
+        self.fetch = Fetch::Waiting {
+            for_state: request == Request::State,
+            then: Then::Nothing,
+        };
         out.push(Effect::Request(request));
     }
 
     const fn mark_lost(&mut self) {
-        if let Fetch::Waiting { again } = &mut self.fetch {
-            *again = true;
+        if let Fetch::Waiting {
+            then: then @ Then::Nothing,
+            ..
+        } = &mut self.fetch
+        {
+            *then = Then::Difference;
         }
     }
 

@@ -315,6 +315,40 @@ fn numbers_that_begin_anew_are_asked_for() {
 }
 
 #[test]
+fn numbers_that_begin_anew_while_a_difference_is_awaited_are_asked_for_after_it() {
+    let mut world = World::settled();
+    world.handle(Input::Lost);
+    world.took();
+    world.handle(Input::Restart);
+    world.handle(Input::Lost);
+    assert_eq!(world.took(), [], "one request is on its way");
+    let state = UpdateState { pts: 11, ..STATE };
+    let (messages, updates) = (vec!["a"], Vec::new());
+    world.handle(Input::Difference(Difference::Slice {
+        messages,
+        updates,
+        state,
+    }));
+    let asked = Effect::Request(Request::State);
+    assert_eq!(world.took(), [Effect::Deliver("a"), asked.clone()]);
+
+    world.handle(Input::Restart);
+    world.handle(Input::State(UpdateState { pts: 2, ..STATE }));
+    assert_eq!(world.took(), std::slice::from_ref(&asked));
+    world.handle(Input::State(UpdateState { pts: 3, ..STATE }));
+    world.handle(batch(&[common(4, 1, "b")]));
+    assert_eq!(world.delivered(), ["b"]);
+
+    world.handle(Input::Lost);
+    world.handle(Input::Restart);
+    world.took();
+    let state = UpdateState { pts: 4, ..STATE };
+    world.handle(Input::Failed(Request::Difference { state }));
+    world.pass(Duration::from_secs(5));
+    assert_eq!(world.took(), [asked]);
+}
+
+#[test]
 fn a_count_below_zero_is_not_believed() {
     let mut world = World::settled();
     world.handle(batch(&[common(11, -1, "x")]));
@@ -332,8 +366,13 @@ fn answers_that_nobody_asked_for_change_nothing() {
         state,
     }));
     world.handle(channel_answer(7, 99, true, &["y"]));
+    world.handle(Input::State(state));
     assert_eq!(world.took(), []);
     assert_eq!(world.updates.state(), STATE);
+    world.handle(Input::Lost);
+    world.took();
+    world.handle(Input::State(state));
+    assert_eq!(world.updates.state(), STATE, "the difference is awaited");
 }
 
 #[test]
