@@ -398,6 +398,9 @@ pub const GAP_WAIT_MS: u64 = 500;
 /// Updates of one sequence that wait for one that is missing; one more and the difference is asked for at once.
 pub const POSTPONED_UPDATES_MAX: usize = 1000;
 
+/// Updates of all channels together that wait so; one more and its channel's difference is asked for at once.
+pub const POSTPONED_CHANNEL_UPDATES_MAX: usize = 10_000;
+
 /// Seconds without any update after which the difference is asked for.
 pub const UPDATES_IDLE_S: u64 = 900;
 

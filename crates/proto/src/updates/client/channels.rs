@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use crate::cx::{Cx, Mono};
-use crate::limits::CHANNELS_MAX;
+use crate::limits::{CHANNELS_MAX, POSTPONED_CHANNEL_UPDATES_MAX};
 use crate::updates::client::sequence::{Event, Sequence, Verdict};
 use crate::updates::client::{ChannelDifference, Effect, Placed, Request, Which};
 
@@ -11,6 +11,8 @@ use crate::updates::client::{ChannelDifference, Effect, Placed, Request, Which};
 #[derive(Clone, Debug)]
 pub(super) struct Channels<U> {
     channels: BTreeMap<i64, Channel<U>>,
+    /// Updates that wait, of all of them.
+    postponed: usize,
     /// No channel's deadline is before this time.
     earliest: Option<Mono>,
 }
@@ -39,6 +41,7 @@ impl<U> Channels<U> {
         let channels = positions.map(|(id, pts)| (id, Channel::new(pts)));
         Self {
             channels: channels.collect(),
+            postponed: 0,
             earliest: None,
         }
     }
@@ -56,6 +59,7 @@ impl<U> Channels<U> {
     /// Forgets a channel. What waits for a gap in it to be closed waits no longer.
     pub(super) fn forget(&mut self, id: i64, out: &mut Vec<Effect<U>>) {
         if let Some(channel) = self.channels.remove(&id) {
+            self.postponed = self.postponed.saturating_sub(channel.sequence.postponed());
             let left = channel.sequence.into_postponed().flatten();
             out.extend(left.map(Effect::Deliver));
         }
@@ -72,10 +76,16 @@ impl<U> Channels<U> {
             channel.fetch(id, cx.out);
             return;
         }
+        let elsewhere = self.postponed.saturating_sub(channel.sequence.postponed());
         let (is_paused, now, out) = (channel.fetch != Fetch::Idle, cx.now.mono, &mut *cx.out);
-        let verdict = channel.sequence.offer(event, is_paused, now, &mut |it| {
+        let mut verdict = channel.sequence.offer(event, is_paused, now, &mut |it| {
             out.extend(it.map(Effect::Deliver));
         });
+        if elsewhere + channel.sequence.postponed() > POSTPONED_CHANNEL_UPDATES_MAX {
+            channel.sequence.give_up_last();
+            verdict = Verdict::Full;
+        }
+        self.postponed = elsewhere + channel.sequence.postponed();
         match verdict {
             Verdict::Gap => cx.out.push(Effect::Gap(Which::Channel(id))),
             Verdict::Full => channel.fetch(id, cx.out),
@@ -111,6 +121,7 @@ impl<U> Channels<U> {
         if difference.is_too_long {
             cx.out.push(Effect::TooLong(Which::Channel(id)));
         }
+        let elsewhere = self.postponed.saturating_sub(channel.sequence.postponed());
         let messages = difference.messages.into_iter();
         cx.out.extend(messages.map(Effect::Deliver));
         let (own, others): (Vec<_>, Vec<_>) = difference
@@ -128,6 +139,7 @@ impl<U> Channels<U> {
         } else {
             channel.fetch(id, cx.out);
         }
+        self.postponed = elsewhere + channel.sequence.postponed();
         self.expect(id);
         others
     }

@@ -80,7 +80,7 @@ impl<P> Sequence<P> {
             self.settle(now, apply);
         }
         if self.postponed.len() > POSTPONED_UPDATES_MAX {
-            self.postponed.pop_back();
+            self.give_up_last();
             return Verdict::Full;
         }
         if self.gap_until.is_some() && !was_waiting {
@@ -115,6 +115,16 @@ impl<P> Sequence<P> {
         let later = self.postponed.into_iter();
         let later = later.filter(move |it| it.before() >= local);
         later.map(|it| it.payload)
+    }
+
+    /// Returns how many wait.
+    pub(super) fn postponed(&self) -> usize {
+        self.postponed.len()
+    }
+
+    /// Gives up the last that waits: a difference will tell it.
+    pub(super) fn give_up_last(&mut self) {
+        self.postponed.pop_back();
     }
 
     /// Stops waiting: a difference is asked for.

@@ -390,6 +390,39 @@ fn as_many_channels_are_kept_in_order_as_may_be_and_the_next_is_delivered_as_it_
     assert_eq!(world.delivered(), ["x", "y"]);
 }
 
+#[test]
+fn as_many_updates_of_all_channels_wait_as_may_and_one_more_is_asked_about_at_once() {
+    let mut updates = Updates::new(STATE, (0..12).map(|id| (id, 5)));
+    let mut world = World::settled();
+    std::mem::swap(&mut world.updates, &mut updates);
+    for id in 0..10 {
+        let later: Vec<_> = (7..1007).map(|pts| channel(id, pts, "later")).collect();
+        world.handle(batch(&later));
+        assert_eq!(world.took(), [Effect::Gap(Which::Channel(id))]);
+    }
+    world.handle(batch(&[channel(10, 7, "later")]));
+    assert_eq!(world.took(), [channel_request(10, 5)]);
+    world.handle(batch(&[channel(11, 6, "next")]));
+    assert_eq!(world.delivered(), ["next"], "it need not wait");
+
+    // Two ways to make room.
+    world.handle(batch(&[channel(0, 6, "missing")]));
+    assert_eq!(world.delivered().len(), 1001);
+    let channel_id = 1;
+    world.handle(Input::ChannelGone { channel_id });
+    assert_eq!(world.delivered().len(), 1000);
+    let later: Vec<_> = (8..1008).map(|pts| channel(11, pts, "later")).collect();
+    world.handle(batch(&later));
+    assert_eq!(world.took(), [Effect::Gap(Which::Channel(11))]);
+    world.handle(channel_answer(10, 7, true, &["a", "b"]));
+    assert_eq!(world.delivered(), ["a", "b"]);
+    let later: Vec<_> = (9..1009).map(|pts| channel(10, pts, "later")).collect();
+    world.handle(batch(&later));
+    assert_eq!(world.took(), [Effect::Gap(Which::Channel(10))]);
+    world.handle(batch(&[channel(10, 1010, "later")]));
+    assert_eq!(world.took(), [channel_request(10, 7)]);
+}
+
 /// As many as the limit says.
 const CHANNELS: i64 = 65_536;
 
