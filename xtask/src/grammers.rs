@@ -12,12 +12,34 @@ use serde_json::Value;
 use crate::metadata::Metadata;
 use crate::process;
 
-/// Builds them, and returns the directory that the programs are in.
+/// The environment variable by which its programs are told one more key, as [`key`] writes it.
+pub(crate) const KEY: &str = "GRAMMERS_SERVER_KEY";
+
+/// What is built, and how.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Program {
+    /// For tests.
+    Calls,
+    /// Optimised, for benchmarks.
+    Measured,
+}
+
+/// Writes a key as the programs read it. Both are of hexadecimal digits.
+///
+/// # Errors
+///
+/// When the fingerprint is none.
+pub(crate) fn key(fingerprint: &str, modulus: &str) -> Result<String> {
+    let fingerprint = u64::from_str_radix(fingerprint, 16).context("a fingerprint")?;
+    Ok(format!("{}:{modulus}", fingerprint.cast_signed()))
+}
+
+/// Builds a program, and returns the directory that it is in.
 ///
 /// # Errors
 ///
 /// When the source is not to be had, is not what the patch was made for, or does not compile.
-pub(crate) fn build() -> Result<PathBuf> {
+pub(crate) fn build(program: Program) -> Result<PathBuf> {
     let dir = Metadata::load()?.target_dir.join("interop-grammers");
     let workspace = process::root().join(WORKSPACE);
     copy_tree(&workspace.join("src"), &dir.join("src"), &|_, text| {
@@ -37,11 +59,15 @@ pub(crate) fn build() -> Result<PathBuf> {
     })?;
     let manifest = dir.join("Cargo.toml");
     let target = dir.join("target");
-    let mut build = process::cargo(&["build", "--bins"]);
+    let (name, profile, place) = match program {
+        Program::Calls => ("calls", "dev", "debug"),
+        Program::Measured => ("measured", "release", "release"),
+    };
+    let mut build = process::cargo(&["build", "--bin", name, "--profile", profile]);
     build.arg("--manifest-path").arg(manifest);
     build.arg("--target-dir").arg(&target);
     process::run(build)?;
-    Ok(target.join("debug"))
+    Ok(target.join(place))
 }
 
 /// Returns where cargo has put a package's source, fetched if it wasn't there.

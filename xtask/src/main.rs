@@ -46,6 +46,8 @@ fn dispatch(words: &[&str]) -> Result<()> {
         ["test"] => test::run(),
         ["bench"] => bench::run(false),
         ["bench", "--write"] => bench::run(true),
+        ["bench", "clients"] => bench::clients::run(false),
+        ["bench", "clients", "--write"] => bench::clients::run(true),
         ["bench", "--check"] => bench::check(),
         ["bench", "--record"] => bench::record(),
         ["constant-time"] => constant_time::run(),
@@ -53,7 +55,8 @@ fn dispatch(words: &[&str]) -> Result<()> {
         ["fuzz", "alarm"] => fuzz::alarm(),
         ["fuzz", target, seconds] => fuzz::run(target, seconds, false),
         ["fuzz", target, seconds, "--grow"] => fuzz::run(target, seconds, true),
-        ["grammers"] => grammers::build().map(|programs| println!("{}", programs.display())),
+        ["grammers"] => grammers::build(grammers::Program::Calls)
+            .map(|programs| println!("{}", programs.display())),
         ["processors"] => processors::run(),
         ["ci"] => ci::run(),
         _ => bail!(
@@ -92,6 +95,10 @@ usage: cargo xtask <command>
                 Measures our cryptography beside its peers, in one run, and compares the
                 ratios with the targets; --write puts the table into docs/benchmarks.md.
                 Builds bench/ first, which takes minutes; wants a quiet machine.
+
+  bench clients [--write]
+                Measures our client beside grammers and Telethon against one server, in one run.
+                Builds all of them first, which takes minutes; wants a quiet machine.
 
   bench --check Counts the instructions of sealing and opening with callgrind and compares
                 them with bench/instructions.txt; bench --record writes that file.

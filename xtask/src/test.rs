@@ -5,7 +5,7 @@ use std::process::Command;
 
 use anyhow::{Result, bail};
 
-use crate::grammers;
+use crate::grammers::{self, Program};
 use crate::metadata::Metadata;
 use crate::process;
 use crate::services;
@@ -48,7 +48,7 @@ fn real_clients(counts: &mut Counts) -> Result<()> {
     command.env("HELIOGRAM_INTEROP_PYTHON", venv.program("python"));
     command.env("HELIOGRAM_BIN", built("heliogram")?);
     command.env("HELIOGRAM_OWN_BACKEND", built("examples/own_backend")?);
-    command.env("HELIOGRAM_GRAMMERS", grammers::build()?);
+    command.env("HELIOGRAM_GRAMMERS", grammers::build(Program::Calls)?);
     watched(command, counts)
 }
 

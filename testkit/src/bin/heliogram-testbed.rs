@@ -9,7 +9,7 @@
 //! started it:
 //!
 //! ```text
-//! {"guest":1000,"public_key":"-----BEGIN RSA PUBLIC KEY-----…","fingerprint":"…",
+//! {"guest":1000,"public_key":"-----BEGIN RSA PUBLIC KEY-----…","modulus":"…","fingerprint":"…",
 //!  "dcs":[{"id":2,"tcp":"127.0.0.1:40001","websocket":"127.0.0.1:40002"}],
 //!  "files":[{"id":1,"access_hash":"…","file_reference":"0100","bytes":268435456}]}
 //! ```
@@ -123,6 +123,7 @@ impl Wishes {
         json!({
             "guest": GUEST,
             "public_key": key.to_pkcs1_pem(),
+            "modulus": hex(key.n()),
             "fingerprint": format!("{:016x}", key.fingerprint().cast_unsigned()),
             "dcs": self.dcs.iter().map(place).collect::<Vec<_>>(),
             "files": self.files.iter().map(file).collect::<Vec<_>>(),

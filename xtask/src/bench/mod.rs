@@ -4,14 +4,16 @@
 //! is built twice, as one ships it and for this very processor, since the peers profit from the latter. Ours is built
 //! once: it finds out at run time what the processor has.
 
+pub(crate) mod clients;
 mod counts;
+mod document;
 mod probe;
 mod table;
 mod targets;
 
 use std::process::Command;
 
-use anyhow::{Context as _, Result, bail};
+use anyhow::{Context as _, Result};
 
 use crate::process;
 pub(crate) use counts::{check, record};
@@ -43,7 +45,7 @@ pub(crate) fn run(write: bool) -> Result<()> {
     );
     println!("{text}");
     if write {
-        put_into_document(&text)?;
+        document::put("cargo xtask bench --write", &text)?;
     }
     Ok(())
 }
@@ -72,45 +74,6 @@ fn machine() -> Result<String> {
     ))
 }
 
-fn put_into_document(text: &str) -> Result<()> {
-    let path = process::root().join(DOCUMENT);
-    let old = std::fs::read_to_string(&path).context(DOCUMENT)?;
-    let new = replaced(&old, text)?;
-    std::fs::write(&path, new).context(DOCUMENT)
-}
-
-fn replaced(document: &str, text: &str) -> Result<String> {
-    let halves = document.split_once(BEGIN);
-    let Some((before, (_, after))) =
-        halves.and_then(|(before, rest)| Some((before, rest.split_once(END)?)))
-    else {
-        bail!("{DOCUMENT}: no lines `{BEGIN}` and `{END}`");
-    };
-    Ok(format!(
-        "{before}{BEGIN}\n\n{}\n\n{END}{after}",
-        text.trim()
-    ))
-}
-
 const ROUNDS: usize = 9;
-const DOCUMENT: &str = "docs/benchmarks.md";
-const BEGIN: &str = "<!-- begin of what `cargo xtask bench --write` writes -->";
-const END: &str = "<!-- end -->";
-
 /// What makes a difference to cryptography, in the words of Linux.
 const WIDE_FLAGS: [&str; 6] = ["aes", "sha_ni", "avx2", "vaes", "avx512f", "avx512ifma"];
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn figures_replace_the_old_ones_and_nothing_else() {
-        let document = format!("a\n{BEGIN}\nold\n{END}\nz\n");
-        assert_eq!(
-            replaced(&document, "new\n").unwrap(),
-            format!("a\n{BEGIN}\n\nnew\n\n{END}\nz\n")
-        );
-        assert!(replaced("a\nz\n", "new").is_err());
-    }
-}
