@@ -219,12 +219,12 @@ impl Updates {
 
     fn on_fed(&mut self, fed: Fed) {
         let is_readable = match &fed {
-            Fed::Lost => true,
+            Fed::Lost | Fed::Overrun => true,
             Fed::Object(object) | Fed::Result { result: object, .. } => nesting::is_shallow(object),
         };
         let read = match fed {
             _ if !is_readable => Ok(Meaning::Inputs(vec![Input::Lost])),
-            Fed::Lost => Ok(Meaning::Inputs(vec![Input::Lost])),
+            Fed::Lost | Fed::Overrun => Ok(Meaning::Inputs(vec![Input::Lost])),
             Fed::Overrun => {
                 // That somebody has signed in may be among what was given up.
                 self.ask_again();
