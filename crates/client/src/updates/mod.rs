@@ -224,7 +224,7 @@ impl Updates {
         };
         let read = match fed {
             _ if !is_readable => Ok(Meaning::Inputs(vec![Input::Lost])),
-            Fed::Lost | Fed::Overrun => Ok(Meaning::Inputs(vec![Input::Lost])),
+            Fed::Lost => Ok(Meaning::Inputs(vec![Input::Lost])),
             Fed::Overrun => {
                 // That somebody has signed in may be among what was given up.
                 self.ask_again();
