@@ -1,6 +1,7 @@
 //! Requests for differences, under way.
 
 use std::collections::{HashMap, VecDeque};
+use std::time::Duration;
 
 use grammers_tl_types::{enums, functions, types};
 use heliogram_proto::remedy::Remedy;
@@ -50,12 +51,7 @@ impl Requests {
     pub(super) fn start(&mut self, client: Client, request: Request, access_hash: i64) {
         let task = self.tasks.spawn(async move {
             let outcome = ask(&client, request, access_hash).await;
-            if let Err(InvokeError::Rpc(error)) = &outcome
-                && let Remedy::Wait(time) = error.remedy()
-            {
-                // Longer than the client waits by itself; nobody else would wait for it.
-                tokio::time::sleep(time).await;
-            }
+            tokio::time::sleep(pause_after(&outcome)).await;
             outcome
         });
         self.channels_running += usize::from(is_of_channel(request));
@@ -113,12 +109,29 @@ async fn ask(client: &Client, request: Request, access_hash: i64) -> Result<Answ
     }
 }
 
+/// Returns how long the server wants to be left alone: longer than the client waits by itself.
+fn pause_after<T>(outcome: &Result<T, InvokeError>) -> Duration {
+    let Err(InvokeError::Rpc(error)) = outcome else {
+        return Duration::ZERO;
+    };
+    match error.remedy() {
+        Remedy::Wait(time) => time,
+        Remedy::Bind | Remedy::Introduce | Remedy::Migrate(_) | Remedy::None | Remedy::Retry => {
+            Duration::ZERO
+        }
+    }
+}
+
 const fn is_of_channel(request: Request) -> bool {
     matches!(request, Request::ChannelDifference { .. })
 }
 
 #[cfg(test)]
 mod tests {
+    use heliogram_proto::port;
+
+    use crate::RpcError;
+
     use super::*;
 
     #[test]
@@ -137,5 +150,19 @@ mod tests {
         assert_eq!(requests.turn(), None, "as many channels as may be");
         requests.channels_running -= 1;
         assert_eq!(requests.turn(), Some(channel(8)));
+    }
+
+    #[test]
+    fn a_server_that_wants_to_be_left_alone_is_and_any_other_is_not() {
+        let refused = |code, message: &str| {
+            let message = message.to_owned();
+            let error = RpcError::from(port::RpcError { code, message });
+            pause_after::<()>(&Err(error.into()))
+        };
+        assert_eq!(refused(420, "FLOOD_WAIT_300"), Duration::from_secs(300));
+        assert_eq!(refused(500, "HISTORY_GET_FAILED"), Duration::ZERO);
+        assert_eq!(pause_after(&Ok(())), Duration::ZERO);
+        let late = pause_after::<()>(&Err(InvokeError::TimedOut));
+        assert_eq!(late, Duration::ZERO);
     }
 }

@@ -204,6 +204,30 @@ async fn numbers_in_an_answer_are_counted_though_nothing_is_told() {
 }
 
 #[tokio::test]
+async fn what_another_data_centre_answers_moves_no_number() {
+    let servers = Servers::start([2, 4]).unwrap();
+    let client = client_of(&servers).await;
+    let script = servers.at(4).backend().script();
+    script.answer::<messages::DeleteMessages>(|_, _| {
+        Ok(types::messages::AffectedMessages {
+            pts: 9000,
+            pts_count: 1,
+        }
+        .into())
+    });
+    let mut world = World::settled_of(servers, client).await;
+    let delete = messages::DeleteMessages {
+        revoke: true,
+        id: vec![1],
+    };
+    world.client.invoke_at(4, &delete).await.unwrap();
+    world.push("next");
+    let event = world.next().await;
+    assert_eq!(event_text(&event), Some("next".to_owned()), "{event:?}");
+    assert_eq!(world.ledger().calls::<api::GetDifference>(), 1);
+}
+
+#[tokio::test]
 async fn word_that_all_is_too_long_and_what_can_not_be_read_are_made_up_for_by_the_difference() {
     let unreadable = 0xdead_beef_u32.to_bytes();
     for object in [enums::Updates::TooLong.to_bytes(), unreadable] {

@@ -23,6 +23,11 @@ impl World {
     pub(crate) async fn settled() -> Self {
         let servers = Servers::start([2]).unwrap();
         let client = client_of(&servers).await;
+        Self::settled_of(servers, client).await
+    }
+
+    /// As [`World::settled`], of servers of which the first is home.
+    pub(crate) async fn settled_of(servers: Servers, client: Client) -> Self {
         // What is said of the new session is a notice.
         client.invoke(&api::GetState {}).await.unwrap();
         let state = servers.cloud().news().state(GUEST).unwrap();
