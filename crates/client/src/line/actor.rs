@@ -22,7 +22,7 @@ use crate::error::{InvokeError, Lost};
 use crate::introduction::Introduction;
 use crate::limits::METHOD_BYTES_MAX;
 use crate::line::socket::{Brought, Socket};
-use crate::line::{Call, Command, Listener, Plan, State};
+use crate::line::{Call, Command, Listener, Plan, Room, State};
 
 /// The task's state.
 pub(super) struct Actor {
@@ -50,6 +50,7 @@ pub(super) struct Actor {
 struct Waiting {
     ticket: u64,
     answer: tokio::sync::oneshot::Sender<Result<Bytes, InvokeError>>,
+    room: Arc<Room>,
     /// It carries the introduction.
     introduces: bool,
     /// The method, which says what its answer is about.
@@ -222,6 +223,7 @@ impl Actor {
                 let waiting = Waiting {
                     ticket: call.ticket,
                     answer: call.answer,
+                    room: call.room,
                     introduces,
                     #[cfg(feature = "layer-222")]
                     request: call.body,
@@ -294,12 +296,15 @@ impl Actor {
     fn settle(&mut self, call: u64, outcome: Result<Bytes, InvokeError>) {
         if let Some(waiting) = self.calls.remove(&call) {
             self.by_ticket.remove(&waiting.ticket);
+            // Whoever hears of it may begin another at once.
+            drop(waiting.room);
             // Who asked may have stopped waiting just now.
             let _ = waiting.answer.send(outcome);
         }
     }
 
     fn refuse(&self, call: Call, error: InvokeError) {
+        drop(call.room);
         // As above.
         let _ = call.answer.send(Err(error));
     }

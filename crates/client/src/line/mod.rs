@@ -72,7 +72,11 @@ pub(crate) struct Call {
     /// The ticket of a call after which it is to run.
     after: Option<u64>,
     answer: oneshot::Sender<Result<Bytes, InvokeError>>,
+    room: Arc<Room>,
 }
+
+/// The room that a call takes: until the task is done with it, and whoever has begun it is, too.
+type Room = [OwnedSemaphorePermit; 2];
 
 /// Whether calls get anywhere.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -154,16 +158,18 @@ impl Line {
         body: Bytes,
         due: Instant,
         after: Option<u64>,
-        room: [OwnedSemaphorePermit; 2],
+        room: Room,
     ) -> Result<Begun, InvokeError> {
         let ticket = TICKETS.fetch_add(1, Ordering::Relaxed);
         let (answer, answered) = oneshot::channel();
+        let room = Arc::new(room);
         let call = Call {
             ticket,
             body,
             due,
             after,
             answer,
+            room: Arc::clone(&room),
         };
         if self.commands.send(Command::Call(call)).is_err() {
             return Err(InvokeError::ConnectionLost(self.why_ended()));
@@ -234,7 +240,7 @@ pub(crate) struct Begun {
     answered: oneshot::Receiver<Result<Bytes, InvokeError>>,
     unanswered: Unanswered,
     state: watch::Receiver<State>,
-    _room: [OwnedSemaphorePermit; 2],
+    _room: Arc<Room>,
 }
 
 impl Begun {

@@ -74,6 +74,20 @@ async fn sixteen_mebibytes_of_calls_are_begun_at_once_and_four_kib_more_are_not(
     client.shutdown().await;
 }
 
+#[tokio::test]
+async fn calls_that_are_dropped_at_once_have_their_room_until_the_line_has_seen_it() {
+    let server = Server::start();
+    let client = server.client().connect().await.unwrap();
+    // The line sees nothing before this task first waits.
+    for token in 0..1024 {
+        drop(client.begin(&Never(token)).unwrap());
+    }
+    let error = client.begin(&Never(1024)).unwrap_err();
+    assert_eq!(error, InvokeError::TooManyCalls);
+    assert_eq!(client.invoke(&Count(1)).await, Ok(1), "there is room again");
+    client.shutdown().await;
+}
+
 fn name<T: std::fmt::Debug>(outcome: Result<T, InvokeError>) -> String {
     match outcome {
         Err(InvokeError::Rpc(error)) => error.name,
