@@ -51,8 +51,8 @@ impl Notice {
     }
 }
 
-/// What comes without being asked for, as it comes. Holds no connection: it goes on while there is a
-/// [`Client`](crate::Client).
+/// What comes without being asked for, as it comes. Holds no connection, and has no end: once the last
+/// [`Client`](crate::Client) is dropped, or shut down, nothing comes any more. A task that reads it is ended by its owner.
 pub struct Notices {
     waiting: Arc<Waiting>,
 }
