@@ -79,8 +79,9 @@ usage: cargo xtask <command>
                 documents that name what is not there. Takes a second. The tables are in xtask/src/tidy/.
 
   test          Runs everything: unit tests, vectors, doctests, conformance suites, then
-                real clients of other projects against the real server. Needs python3;
-                the clients are installed, pinned, into a virtual environment under target/.
+                real clients of other projects against the real server, and our client against
+                a server that stands on another's library. Needs python3; the packages are
+                installed, pinned, into a virtual environment under target/.
                 For one crate `cargo test -p heliogram-proto` is enough.
 
   sim [--seed N] [--budget 2m] [--runs N]
