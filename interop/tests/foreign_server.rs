@@ -97,7 +97,7 @@ fn salts_that_end_after_four_seconds_cost_no_call() {
         }
     });
     // The client waits a minute before it changes to a salt: these have ended by then.
-    assert!((1..=9).contains(&seen.count("bad salts")), "{seen:?}");
+    assert!(seen.count("bad salts") >= 1, "{seen:?}");
     assert!(seen.count("asked for salts") >= 1, "{seen:?}");
 }
 

@@ -125,10 +125,11 @@ async fn cut_everywhere<I: Iterator<Item = Bytes>>(limits_of: impl FnOnce(Bytes)
         talk(&client, &mut tokens).await;
         talks += 1;
     }
+    // 26 calls in one container have as many bytes.
+    assert!(talks > 800, "recorded: {recorded:?}");
     // One connection to be cut and another one for each; a talk that fits fewer containers is over before its cut.
     let connections = proxy.connections();
-    assert!(talks > 1000, "recorded: {recorded:?}");
-    assert!(connections > talks * 3 / 2, "{connections} for {talks}");
+    assert!(connections > talks * 5 / 4, "{connections} for {talks}");
     client.shutdown().await;
     let runs = server.backend.runs();
     assert_eq!(i64::try_from(runs.len()).unwrap() * 3, tokens.start);
