@@ -128,7 +128,10 @@ fn session_at(dc: i32, address: SocketAddrV4) -> MemorySession {
 
 fn bytes(hex: &str) -> Result<Vec<u8>, Box<dyn Error + Send + Sync>> {
     let byte = |at| u8::from_str_radix(hex.get(at..at + 2).unwrap_or_default(), 16);
-    Ok((0..hex.len()).step_by(2).map(byte).collect::<Result<_, _>>()?)
+    Ok((0..hex.len())
+        .step_by(2)
+        .map(byte)
+        .collect::<Result<_, _>>()?)
 }
 
 const PART_BYTES: usize = 512 << 10;
