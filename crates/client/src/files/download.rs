@@ -28,6 +28,8 @@ pub struct Download {
     on_progress: Option<OnProgress>,
     hashes: Option<Hashes>,
     parts: InFlight<Part>,
+    /// The first of them that has come.
+    oldest: Option<Part>,
     /// Where the next part to be asked for begins.
     asked_to: u64,
     /// Up to where bytes were handed out.
@@ -39,7 +41,7 @@ pub struct Download {
 struct Part {
     offset: u64,
     dc: Option<i32>,
-    outcome: Result<Bytes, InvokeError>,
+    outcome: Result<Bytes, FileError>,
 }
 
 impl Client {
@@ -54,6 +56,7 @@ impl Client {
             on_progress: None,
             hashes: None,
             parts: InFlight::new(),
+            oldest: None,
             asked_to: 0,
             position: 0,
             is_over: false,
@@ -69,7 +72,7 @@ impl Download {
         self
     }
 
-    /// Says how many bytes the file has: nothing is asked for behind its end then, and fewer are an error.
+    /// Says how many bytes the file has: nothing is asked for behind its end then, and fewer or more are an error.
     pub const fn size(mut self, bytes: u64) -> Self {
         self.size = Some(bytes);
         self
@@ -89,8 +92,8 @@ impl Download {
         self
     }
 
-    /// Compares what comes with the server's own hashes, where it has some. Their blocks begin with parts: a download that
-    /// goes on within one is compared from its next part on.
+    /// Compares what comes with the server's own hashes, where it has some. A download that goes on within a block of
+    /// theirs is compared from the next one on.
     pub fn verified(mut self) -> Self {
         self.hashes = Some(Hashes::default());
         self
@@ -122,10 +125,22 @@ impl Download {
     pub async fn next(&mut self) -> Result<Option<Bytes>, FileError> {
         loop {
             self.ask();
-            let Some(part) = self.parts.next().await else {
+            // Whatever is awaited here may be dropped: the part stays until it was handed out.
+            if self.oldest.is_none() {
+                self.oldest = self.parts.next().await;
+            }
+            let Some(part) = &self.oldest else {
                 return Ok(None);
             };
-            if let Some(bytes) = self.take(part).await? {
+            if let Ok(bytes) = &part.outcome
+                && !self.is_over
+            {
+                let (at, end) = (part.offset, part.offset + bytes.len() as u64);
+                self.learn_hashes(at, end).await?;
+            }
+            if let Some(part) = self.oldest.take()
+                && let Some(bytes) = self.take(part)?
+            {
                 return Ok(Some(bytes));
             }
         }
@@ -167,7 +182,8 @@ impl Download {
             let lane = Lane::Files(number % self.client.inner.setup.file_connections);
             let (client, mut dc) = (self.client.clone(), self.dc);
             self.parts.push(async move {
-                let outcome = client.invoke_on(lane, &mut dc, request.to_body()).await;
+                let answer = client.invoke_on(lane, &mut dc, request.to_body()).await;
+                let outcome = answer.map_err(FileError::from).and_then(|it| read(&it));
                 Part {
                     offset,
                     dc,
@@ -178,27 +194,25 @@ impl Download {
     }
 
     /// Takes the part that follows what was handed out; `None` if it brought nothing.
-    async fn take(&mut self, part: Part) -> Result<Option<Bytes>, FileError> {
+    fn take(&mut self, part: Part) -> Result<Option<Bytes>, FileError> {
         if self.is_over {
             // Asked for behind the end: whatever it says.
             return Ok(None);
         }
-        let result = part.outcome.inspect_err(|_| self.stop(part.offset))?;
+        let bytes = part.outcome.inspect_err(|_| self.stop(part.offset))?;
         self.dc = part.dc.or(self.dc);
-        let file = GetFile::read_result(&result);
-        let Ok(enums::upload::File::File(file)) = file else {
-            self.stop(part.offset);
-            return Err(FileError::Unexpected);
-        };
-        let bytes = Bytes::from(file.bytes);
         let length = bytes.len() as u64;
         let end = part.offset + length;
         let is_last = self.size.map_or(length < PART_BYTES, |size| end >= size);
-        if length > PART_BYTES || (length < PART_BYTES && !is_last) || end < self.position {
+        let is_beyond = length > PART_BYTES || self.size.is_some_and(|size| end > size);
+        if is_beyond || (length < PART_BYTES && !is_last) || end < self.position {
             self.stop(part.offset);
             return Err(FileError::Unexpected);
         }
-        self.compare(part.offset, &bytes, is_last).await?;
+        if let Some(hashes) = &mut self.hashes {
+            let compared = hashes.compare(part.offset, &bytes, is_last);
+            compared.inspect_err(|_| self.stop(part.offset))?;
+        }
         self.is_over = is_last;
         let known = usize::try_from(self.position.saturating_sub(part.offset)).unwrap_or(0);
         let new = bytes.slice(known.min(bytes.len())..);
@@ -219,32 +233,39 @@ impl Download {
     /// Gives up what is in flight, and asks for it anew from `offset` on when it is asked again.
     fn stop(&mut self, offset: u64) {
         self.parts.clear();
+        self.oldest = None;
         self.asked_to = offset;
+        self.hashes = self.hashes.take().map(|_| Hashes::from(offset));
     }
 
-    async fn compare(&mut self, at: u64, bytes: &Bytes, is_last: bool) -> Result<(), FileError> {
-        let Some(mut hashes) = self.hashes.take() else {
-            return Ok(());
-        };
-        if hashes.is_unused() {
-            hashes = Hashes::from(at);
+    /// Asks for the hashes of what has come, if they are wanted and not known.
+    async fn learn_hashes(&mut self, at: u64, end: u64) -> Result<(), FileError> {
+        if self.hashes.as_ref().is_some_and(Hashes::is_unused) {
+            self.hashes = Some(Hashes::from(at));
         }
-        let end = at + bytes.len() as u64;
-        while let Some(offset) = hashes.wanted(end) {
+        while let Some(offset) = self.hashes.as_ref().and_then(|it| it.wanted(end)) {
             let request = GetFileHashes {
                 location: self.location.clone(),
                 offset: offset.cast_signed(),
             };
             let mut dc = self.dc;
             let body = request.to_body();
-            let answer = self.client.invoke_on(Lane::Files(0), &mut dc, body).await;
-            let answer = answer.inspect_err(|_| self.stop(at))?;
+            let answer = self.client.invoke_on(Lane::Files(0), &mut dc, body).await?;
             let told = GetFileHashes::read_result(&answer).map_err(|_| FileError::Unexpected)?;
-            hashes.add(told)?;
+            if let Some(hashes) = &mut self.hashes {
+                hashes.add(told)?;
+            }
         }
-        let outcome = hashes.compare(at, bytes, is_last);
-        self.hashes = Some(hashes);
-        outcome.inspect_err(|_| self.stop(at))
+        Ok(())
+    }
+}
+
+/// Reads the answer to a request for a part.
+fn read(answer: &Bytes) -> Result<Bytes, FileError> {
+    match GetFile::read_result(answer) {
+        Ok(enums::upload::File::File(file)) => Ok(file.bytes.into()),
+        Ok(enums::upload::File::CdnRedirect(_)) => Err(FileError::Unexpected),
+        Err(error) => Err(InvokeError::Malformed(error).into()),
     }
 }
 

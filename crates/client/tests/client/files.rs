@@ -160,12 +160,48 @@ async fn what_is_not_as_the_servers_hashes_say_is_not_handed_out() {
 }
 
 #[tokio::test]
-async fn a_file_that_is_shorter_than_was_said_is_an_error() {
+async fn a_file_that_is_shorter_or_longer_than_was_said_is_an_error() {
     let servers = Servers::start([2]).unwrap();
     let client = client_of(&servers).await;
-    let mut download = client.download(add(&servers, 2, BYTES)).size(BYTES + 1);
-    let error = download.write_to(&mut Vec::new()).await.unwrap_err();
-    assert!(matches!(error, FileError::Unexpected), "{error:?}");
+    let location = add(&servers, 2, BYTES);
+    for size in [BYTES - 1, BYTES + 1] {
+        let mut download = client.download(location.clone()).size(size);
+        let error = download.write_to(&mut Vec::new()).await.unwrap_err();
+        assert!(matches!(error, FileError::Unexpected), "{error:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_wait_that_is_dropped_loses_no_part_and_compares_all_the_same() {
+    let servers = Servers::start([2]).unwrap();
+    let client = client_of(&servers).await;
+    let backend = servers.at(2).backend();
+    let mut download = client.download(add(&servers, 2, BYTES)).verified();
+    let held = backend.script().hold::<upload::GetFileHashes>();
+    tokio::select! {
+        _ = download.next() => panic!("nothing can have come"),
+        () = backend.ledger().wait_for::<upload::GetFileHashes>(1) => {}
+    }
+    drop(held);
+    let mut file = Vec::new();
+    download.write_to(&mut file).await.unwrap();
+    assert!(file == generated(SEED, 0, usize::try_from(BYTES).unwrap()));
+
+    // Whoever goes on after damage is told of it again.
+    let damaged = Content::Generated {
+        bytes: BYTES,
+        seed: SEED + 1,
+    };
+    servers.cloud().files().replace(FILE, damaged);
+    let location = servers.cloud().files().location(FILE).unwrap();
+    let mut download = client.download(location.into()).verified();
+    for _ in 0..2 {
+        let error = download.next().await.map(drop).unwrap_err();
+        assert!(
+            matches!(error, FileError::Corrupt { offset: 0 }),
+            "{error:?}"
+        );
+    }
 }
 
 #[tokio::test]
