@@ -28,8 +28,8 @@ pub struct Download {
     on_progress: Option<OnProgress>,
     hashes: Option<Hashes>,
     parts: InFlight<Part>,
-    /// The first of them that has come.
-    oldest: Option<Part>,
+    /// The oldest part, once it has come: kept until it is handed out, however often that is asked for and given up.
+    arrived: Option<Arrived>,
     /// Where the next part to be asked for begins.
     asked_to: u64,
     /// Up to where bytes were handed out.
@@ -38,10 +38,18 @@ pub struct Download {
     sha256: Sha256,
 }
 
+/// An answer, and from where.
 struct Part {
     offset: u64,
     dc: Option<i32>,
-    outcome: Result<Bytes, FileError>,
+    result: Bytes,
+}
+
+/// Bytes that follow those that were handed out, not compared yet.
+struct Arrived {
+    offset: u64,
+    bytes: Bytes,
+    is_last: bool,
 }
 
 impl Client {
@@ -56,7 +64,7 @@ impl Client {
             on_progress: None,
             hashes: None,
             parts: InFlight::new(),
-            oldest: None,
+            arrived: None,
             asked_to: 0,
             position: 0,
             is_over: false,
@@ -81,7 +89,7 @@ impl Download {
     /// Goes on at any byte, where an earlier download has been.
     pub const fn resume_from(mut self, position: u64) -> Self {
         self.position = position;
-        self.asked_to = position - position % PART_BYTES;
+        self.asked_to = part_of(position);
         self
     }
 
@@ -92,8 +100,9 @@ impl Download {
         self
     }
 
-    /// Compares what comes with the server's own hashes, where it has some. A download that goes on within a block of
-    /// theirs is compared from the next one on.
+    /// Compares what comes with the server's own hashes, where it has some: of blocks of 128 KiB, four to a part. Of a block
+    /// that is longer than a part, all but the last part is handed out before it is complete and compared. A download that
+    /// goes on within a block is compared from the next one on.
     pub fn verified(mut self) -> Self {
         self.hashes = Some(Hashes::default());
         self
@@ -123,27 +132,14 @@ impl Download {
     ///
     /// See [`FileError`]. [`Download::position`] is where to go on.
     pub async fn next(&mut self) -> Result<Option<Bytes>, FileError> {
-        loop {
-            self.ask();
-            // Whatever is awaited here may be dropped: the part stays until it was handed out.
-            if self.oldest.is_none() {
-                self.oldest = self.parts.next().await;
-            }
-            let Some(part) = &self.oldest else {
-                return Ok(None);
-            };
-            if let Ok(bytes) = &part.outcome
-                && !self.is_over
-            {
-                let (at, end) = (part.offset, part.offset + bytes.len() as u64);
-                self.learn_hashes(at, end).await?;
-            }
-            if let Some(part) = self.oldest.take()
-                && let Some(bytes) = self.take(part)?
-            {
-                return Ok(Some(bytes));
-            }
+        let outcome = self.advance().await;
+        if outcome.is_err() {
+            // What is in flight is given up, and asked for anew when it is asked again.
+            self.parts.clear();
+            self.arrived = None;
+            self.asked_to = part_of(self.position);
         }
+        outcome
     }
 
     /// Writes all that is left of the file. Returns how many bytes that was.
@@ -163,14 +159,29 @@ impl Download {
         Ok(self.position - begin)
     }
 
+    async fn advance(&mut self) -> Result<Option<Bytes>, FileError> {
+        while !self.is_over {
+            if self.arrived.is_none() {
+                self.ask();
+                let Some(part) = self.parts.next().await else {
+                    return Ok(None);
+                };
+                self.arrived = Some(self.open(&part?)?);
+            }
+            self.learn_hashes().await?;
+            if let Some(bytes) = self.hand_out()? {
+                return Ok(Some(bytes));
+            }
+        }
+        Ok(None)
+    }
+
     /// Asks for as many parts as may be in flight.
     fn ask(&mut self) {
-        while !self.is_over
-            && self.parts.len() < self.parts_max
-            && self.size.is_none_or(|size| self.asked_to < size)
+        while self.parts.len() < self.parts_max && self.size.is_none_or(|size| self.asked_to < size)
         {
             let offset = self.asked_to;
-            self.asked_to += PART_BYTES;
+            self.asked_to = offset.saturating_add(PART_BYTES);
             let request = GetFile {
                 precise: false,
                 cdn_supported: false,
@@ -182,90 +193,88 @@ impl Download {
             let lane = Lane::Files(number % self.client.inner.setup.file_connections);
             let (client, mut dc) = (self.client.clone(), self.dc);
             self.parts.push(async move {
-                let answer = client.invoke_on(lane, &mut dc, request.to_body()).await;
-                let outcome = answer.map_err(FileError::from).and_then(|it| read(&it));
-                Part {
-                    offset,
-                    dc,
-                    outcome,
-                }
+                let result = client.invoke_on(lane, &mut dc, request.to_body()).await?;
+                Ok(Part { offset, dc, result })
             });
         }
     }
 
-    /// Takes the part that follows what was handed out; `None` if it brought nothing.
-    fn take(&mut self, part: Part) -> Result<Option<Bytes>, FileError> {
-        if self.is_over {
-            // Asked for behind the end: whatever it says.
-            return Ok(None);
-        }
-        let bytes = part.outcome.inspect_err(|_| self.stop(part.offset))?;
+    /// Reads the part that follows what was handed out.
+    fn open(&mut self, part: &Part) -> Result<Arrived, FileError> {
+        let offset = part.offset;
         self.dc = part.dc.or(self.dc);
+        let bytes = match GetFile::read_result(&part.result) {
+            Ok(enums::upload::File::File(file)) => Bytes::from(file.bytes),
+            Ok(enums::upload::File::CdnRedirect(_)) => return Err(FileError::Unexpected),
+            Err(error) => return Err(InvokeError::Malformed(error).into()),
+        };
         let length = bytes.len() as u64;
-        let end = part.offset + length;
+        let end = offset.saturating_add(length);
         let is_last = self.size.map_or(length < PART_BYTES, |size| end >= size);
-        let is_beyond = length > PART_BYTES || self.size.is_some_and(|size| end > size);
-        if is_beyond || (length < PART_BYTES && !is_last) || end < self.position {
-            self.stop(part.offset);
+        let is_wrong = length > PART_BYTES
+            || (length < PART_BYTES && !is_last)
+            || self.size.is_some_and(|size| end > size)
+            || end < self.position;
+        if is_wrong {
             return Err(FileError::Unexpected);
         }
-        if let Some(hashes) = &mut self.hashes {
-            let compared = hashes.compare(part.offset, &bytes, is_last);
-            compared.inspect_err(|_| self.stop(part.offset))?;
-        }
-        self.is_over = is_last;
-        let known = usize::try_from(self.position.saturating_sub(part.offset)).unwrap_or(0);
-        let new = bytes.slice(known.min(bytes.len())..);
-        if new.is_empty() {
-            return Ok(None);
-        }
-        self.position = end;
-        self.sha256.update(&new);
-        if let Some(on_progress) = &mut self.on_progress {
-            on_progress(Progress {
-                bytes: end,
-                total: self.size,
-            });
-        }
-        Ok(Some(new))
+        Ok(Arrived {
+            offset,
+            bytes,
+            is_last,
+        })
     }
 
-    /// Gives up what is in flight, and asks for it anew from `offset` on when it is asked again.
-    fn stop(&mut self, offset: u64) {
-        self.parts.clear();
-        self.oldest = None;
-        self.asked_to = offset;
-        self.hashes = self.hashes.take().map(|_| Hashes::from(offset));
-    }
-
-    /// Asks for the hashes of what has come, if they are wanted and not known.
-    async fn learn_hashes(&mut self, at: u64, end: u64) -> Result<(), FileError> {
-        if self.hashes.as_ref().is_some_and(Hashes::is_unused) {
-            self.hashes = Some(Hashes::from(at));
+    /// Asks for the hashes that what has arrived is to be compared with.
+    async fn learn_hashes(&mut self) -> Result<(), FileError> {
+        let (Some(hashes), Some(arrived)) = (&mut self.hashes, &self.arrived) else {
+            return Ok(());
+        };
+        if hashes.is_unused() {
+            *hashes = Hashes::from(arrived.offset);
         }
-        while let Some(offset) = self.hashes.as_ref().and_then(|it| it.wanted(end)) {
+        let end = arrived.offset.saturating_add(arrived.bytes.len() as u64);
+        while let Some(offset) = hashes.wanted(end) {
             let request = GetFileHashes {
                 location: self.location.clone(),
                 offset: offset.cast_signed(),
             };
-            let mut dc = self.dc;
-            let body = request.to_body();
+            let (mut dc, body) = (self.dc, request.to_body());
             let answer = self.client.invoke_on(Lane::Files(0), &mut dc, body).await?;
-            let told = GetFileHashes::read_result(&answer).map_err(|_| FileError::Unexpected)?;
-            if let Some(hashes) = &mut self.hashes {
-                hashes.add(told)?;
-            }
+            let told = GetFileHashes::read_result(&answer);
+            hashes.add(told.map_err(|_| FileError::Unexpected)?)?;
         }
         Ok(())
     }
-}
 
-/// Reads the answer to a request for a part.
-fn read(answer: &Bytes) -> Result<Bytes, FileError> {
-    match GetFile::read_result(answer) {
-        Ok(enums::upload::File::File(file)) => Ok(file.bytes.into()),
-        Ok(enums::upload::File::CdnRedirect(_)) => Err(FileError::Unexpected),
-        Err(error) => Err(InvokeError::Malformed(error).into()),
+    /// Hands out what of the part is new, once it was compared; `None` if nothing is.
+    fn hand_out(&mut self) -> Result<Option<Bytes>, FileError> {
+        let Some(arrived) = self.arrived.take() else {
+            return Ok(None);
+        };
+        let (offset, bytes) = (arrived.offset, arrived.bytes);
+        if let Some(hashes) = &mut self.hashes {
+            hashes.compare(offset, &bytes, arrived.is_last)?;
+        }
+        if arrived.is_last {
+            self.is_over = true;
+            // Asked for behind the end: whatever they say.
+            self.parts.clear();
+        }
+        let known = usize::try_from(self.position.saturating_sub(offset)).unwrap_or(0);
+        let new = bytes.slice(known.min(bytes.len())..);
+        if new.is_empty() {
+            return Ok(None);
+        }
+        self.position = offset.saturating_add(bytes.len() as u64);
+        self.sha256.update(&new);
+        if let Some(on_progress) = &mut self.on_progress {
+            on_progress(Progress {
+                bytes: self.position,
+                total: self.size,
+            });
+        }
+        Ok(Some(new))
     }
 }
 
@@ -277,6 +286,11 @@ impl fmt::Debug for Download {
             .field("size", &self.size)
             .finish_non_exhaustive()
     }
+}
+
+/// Returns where the part that holds a byte begins.
+const fn part_of(position: u64) -> u64 {
+    position - position % PART_BYTES
 }
 
 const PART_BYTES: u64 = FILE_PART_BYTES as u64;

@@ -8,6 +8,10 @@ use crate::InvokeError;
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum FileError {
+    /// The upload was sent already, or has failed on its way, with some of its source read: begin another one, which may
+    /// [go on](crate::files::Upload::resume) with it.
+    #[error("an upload is sent once: begin another one, and resume this one with it")]
+    Begun,
     /// A call failed: with `FILE_REFERENCE_EXPIRED`, ask for the file's message again, and go on with the new location.
     #[error("{0}")]
     Invoke(#[from] InvokeError),

@@ -62,13 +62,16 @@ impl Hashes {
     }
 
     /// Compares bytes that follow those before. At the file's end `is_last` completes a block that the file cuts short.
+    /// After an error nothing has changed: other bytes may be tried in their place.
     pub(super) fn compare(
         &mut self,
         mut at: u64,
         mut bytes: &[u8],
         is_last: bool,
     ) -> Result<(), FileError> {
-        while let Some(block) = self.blocks.front() {
+        let mut running = self.running.clone();
+        let mut complete = 0;
+        for block in &self.blocks {
             let begin = block.offset.unsigned_abs();
             let end = begin + u64::from(block.limit.unsigned_abs());
             let before = usize::try_from(begin.saturating_sub(at)).unwrap_or(usize::MAX);
@@ -77,17 +80,19 @@ impl Hashes {
             bytes = of_file;
             let left = usize::try_from(end.saturating_sub(at)).unwrap_or(usize::MAX);
             let (of_block, rest) = bytes.split_at(left.min(bytes.len()));
-            self.running.update(of_block);
+            running.update(of_block);
             at += of_block.len() as u64;
             bytes = rest;
             if at < end && !(is_last && rest.is_empty() && at > begin) {
-                return Ok(());
+                break;
             }
-            if self.running.finalize_reset().as_slice() != block.hash {
+            if running.finalize_reset().as_slice() != block.hash {
                 return Err(FileError::Corrupt { offset: begin });
             }
-            self.blocks.pop_front();
+            complete += 1;
         }
+        self.running = running;
+        self.blocks.drain(..complete);
         Ok(())
     }
 }

@@ -1,7 +1,7 @@
 //! Files: downloads and uploads in parts, several in flight, over connections of their own.
 //!
-//! Memory is bounded by the parts in flight. What was moved is hashed on its way, and where the server offers hashes of a
-//! file, what comes is compared with them before it is handed out. Dropping a transfer ends it; another one can go on where
+//! Memory is bounded by the parts in flight. What was moved is hashed on its way, and a download that is
+//! [verified](Download::verified) is compared with the server's hashes, where it offers some, before it is handed out. Dropping a transfer ends it; another one can go on where
 //! it was.
 //!
 //! ```

@@ -36,6 +36,8 @@ pub struct Upload<R> {
     /// Parts that the server has, without a gap.
     parts_done: i32,
     bytes_done: u64,
+    /// The source has been read from.
+    has_begun: bool,
 }
 
 /// What was sent: to be named in `inputMediaUploadedDocument` and its like.
@@ -71,6 +73,7 @@ impl Client {
             on_progress: None,
             parts_done: 0,
             bytes_done: 0,
+            has_begun: false,
         }
     }
 }
@@ -91,7 +94,8 @@ impl<R: AsyncRead + Unpin + Send> Upload<R> {
         self
     }
 
-    /// Sets how many parts are sent at a time: 1 to 64, 4 unless told otherwise. So many half mebibytes of memory are taken.
+    /// Sets how many parts are sent at a time: 1 to 64, 4 unless told otherwise. Each takes half a mebibyte of memory
+    /// and what sealing it takes; two more are read ahead.
     pub fn parts_in_flight(mut self, parts: usize) -> Self {
         self.parts_max = parts.clamp(1, FILE_PARTS_IN_FLIGHT_MAX);
         self
@@ -115,12 +119,15 @@ impl<R: AsyncRead + Unpin + Send> Upload<R> {
         self.parts_done
     }
 
-    /// Sends everything. To be called once.
+    /// Sends everything. To be called once: what was read of the source can't be read again.
     ///
     /// # Errors
     ///
     /// See [`FileError`]. Another upload can [go on](Upload::resume) with this one then.
     pub async fn send(&mut self) -> Result<Uploaded, FileError> {
+        if std::mem::replace(&mut self.has_begun, true) {
+            return Err(FileError::Begun);
+        }
         if self.size.is_some_and(|size| size > FILE_BYTES_MAX) {
             return Err(FileError::TooLarge(FILE_BYTES_MAX));
         }
@@ -201,10 +208,7 @@ impl<R: AsyncRead + Unpin + Send> Upload<R> {
     }
 
     /// Waits for the oldest part in flight.
-    async fn wait(
-        &mut self,
-        parts: &mut InFlight<Result<u64, FileError>>,
-    ) -> Result<(), FileError> {
+    async fn wait(&mut self, parts: &mut InFlight<u64>) -> Result<(), FileError> {
         if let Some(sent) = parts.next().await {
             self.count(sent?);
         }
@@ -263,7 +267,10 @@ struct Sending {
 impl Sending {
     /// Sends it. Returns its length.
     async fn run(self) -> Result<u64, FileError> {
-        let (file_id, file_part, bytes) = (self.file_id, self.number, self.bytes.to_vec());
+        let (file_id, file_part) = (self.file_id, self.number);
+        let length = self.bytes.len() as u64;
+        // The part itself, not a copy: nobody else has it.
+        let bytes = Vec::from(self.bytes);
         let body = match self.total {
             None => SaveFilePart {
                 file_id,
@@ -279,7 +286,6 @@ impl Sending {
             }
             .to_body(),
         };
-        let length = self.bytes.len() as u64;
         // Whoever names the file later does so at home.
         let answer = self.client.invoke_on(self.lane, &mut None, body).await?;
         match SaveFilePart::read_result(&answer) {

@@ -11,9 +11,9 @@ use heliogram_testkit::server::{GUEST, Servers, public_key};
 use sha2::{Digest as _, Sha256};
 
 /// Not a whole number of parts.
-const BYTES: u64 = 5 * (512 << 10) + 1234;
-const SEED: u64 = 7;
-const FILE: i64 = 1;
+pub(crate) const BYTES: u64 = 5 * (512 << 10) + 1234;
+pub(crate) const SEED: u64 = 7;
+pub(crate) const FILE: i64 = 1;
 
 #[tokio::test]
 async fn a_download_is_the_file_in_order_and_its_hash() {
@@ -338,12 +338,12 @@ async fn sources_that_are_empty_or_not_as_long_as_was_said_are_errors() {
     assert!(matches!(error, FileError::WrongSize(1)), "{error:?}");
 }
 
-fn add(servers: &Servers, dc: i32, bytes: u64) -> enums::InputFileLocation {
+pub(crate) fn add(servers: &Servers, dc: i32, bytes: u64) -> enums::InputFileLocation {
     let content = Content::Generated { bytes, seed: SEED };
     servers.cloud().files().add(FILE, dc, content)
 }
 
-async fn client_of(servers: &Servers) -> Client {
+pub(crate) async fn client_of(servers: &Servers) -> Client {
     let mut builder = Client::builder()
         .api_id(4)
         .api_hash("hash")

@@ -9,6 +9,7 @@ mod clocks;
 mod elsewhere;
 mod ends;
 mod faults;
+mod file_faults;
 mod files;
 mod key_file;
 mod keys;
