@@ -198,3 +198,80 @@ impl Listener for FileListener {
 
     fn connected(&self, _: i32, _: bool) {}
 }
+
+#[cfg(test)]
+mod tests {
+    use std::net::SocketAddr;
+    use std::time::Duration;
+
+    use super::*;
+    use crate::builder::Builder;
+    use crate::reach::DataCentre;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_file_line_ends_once_it_was_idle_for_half_a_minute_and_not_before() {
+        let mut lines = lines_with(file_line());
+        tokio::time::advance(FILE_LINE_IDLE_MAX - Duration::from_millis(1)).await;
+        lines.prune();
+        assert_eq!(lines.files.len(), 1);
+        tokio::time::advance(Duration::from_millis(1)).await;
+        lines.prune();
+        assert_eq!(lines.files.len(), 0);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_file_line_that_carries_a_part_stays_however_long_it_takes() {
+        let file_line = file_line();
+        let line = file_line.line.clone();
+        let mut lines = lines_with(file_line);
+        let due = Instant::now() + FILE_LINE_IDLE_MAX * 10;
+        let call = tokio::spawn(async move { line.call(Bytes::from_static(&[0; 4]), due).await });
+        tokio::task::yield_now().await;
+        tokio::time::advance(FILE_LINE_IDLE_MAX * 2).await;
+        lines.prune();
+        assert_eq!(lines.files.len(), 1);
+        call.abort();
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_file_line_whose_key_is_gone_ends_at_once() {
+        let file_line = file_line();
+        let listener = Arc::clone(&file_line.listener);
+        let mut lines = lines_with(file_line);
+        lines.prune();
+        assert_eq!(lines.files.len(), 1);
+        listener.key_lost(2);
+        lines.prune();
+        assert_eq!(lines.files.len(), 0);
+    }
+
+    fn lines_with(file_line: FileLine) -> Lines {
+        let mut lines = Lines::default();
+        lines.files.insert((2, 0), file_line);
+        lines
+    }
+
+    /// One that nobody listens at the other end of: it tries again for ever.
+    fn file_line() -> FileLine {
+        let nobody = SocketAddr::from(([127, 0, 0, 1], 1));
+        let builder = Builder::default().telegram().api_id(4).api_hash("hash");
+        let builder = builder.data_centre(DataCentre::new(2, [nobody]));
+        let setup = builder.into_setup().unwrap();
+        let route = setup.route(2, Purpose::Media).unwrap();
+        let listener = Arc::new(FileListener::default());
+        let plan = Plan {
+            dc: 2,
+            config: setup.engine(2, &route),
+            clock: setup.clock,
+            route,
+            saved: None,
+            introduction: Arc::new(setup.introduction),
+            listener: Arc::<FileListener>::clone(&listener),
+        };
+        FileLine {
+            line: Line::start(plan),
+            listener,
+            used: Instant::now(),
+        }
+    }
+}

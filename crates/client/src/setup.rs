@@ -354,6 +354,16 @@ mod tests {
         assert!(setup(plain).route(2, Purpose::Main).is_none());
     }
 
+    #[cfg(feature = "layer-222")]
+    #[test]
+    fn a_data_centre_has_one_to_sixteen_connections_for_files() {
+        for (asked, given) in [(0, 1), (1, 1), (16, 16), (17, 16), (usize::MAX, 16)] {
+            let builder = Builder::default().telegram().file_connections(asked);
+            let setup = builder.api_id(4).api_hash("hash").into_setup().unwrap();
+            assert_eq!(setup.file_connections, given, "{asked}");
+        }
+    }
+
     #[test]
     fn what_the_builder_was_told_is_tried_after_what_the_network_says() {
         let [told, heard] = [1, 2].map(|port| SocketAddr::from(([127, 0, 0, 1], port)));
