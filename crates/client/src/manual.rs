@@ -6,8 +6,9 @@
 //! 3. [Keep keys](keys): so that the next start needs no new ones.
 //! 4. [Data centres](data_centres): where things are, and who moves.
 //! 5. [Read updates](updates): in order and without gaps, across restarts.
-//! 6. [Know what goes on](notices): connections, lost keys.
-//! 7. [What is never done](mod@never).
+//! 6. [Move files](files): downloads and uploads in parts, on from where they were.
+//! 7. [Know what goes on](notices): connections, lost keys.
+//! 8. [What is never done](mod@never).
 //!
 //! Programs to start from are in the folder `examples/` of the repository.
 
@@ -343,6 +344,66 @@ pub mod updates {
     //! [`Updates::next`](crate::updates::Updates::next) tells, beside updates, how they are come by: gaps, differences that
     //! are asked for, channels that are gone, and [`Event::TooLong`](crate::updates::Event::TooLong), after which whoever
     //! shows histories fetches them anew.
+}
+
+pub mod files {
+    //! # Move files
+    //!
+    //! [`Client::download`](crate::Client::download) and [`Client::upload`](crate::Client::upload) move files in parts of half a
+    //! mebibyte, four at a time unless told otherwise, over connections of their own:
+    //! [`Builder::file_connections`](crate::Builder::file_connections). They follow a file that lives in another data centre, and
+    //! wait where the server asks to, as all calls do.
+    //!
+    //! ```
+    //! use heliogram_client::tl::types::InputDocumentFileLocation;
+    //!
+    //! # use heliogram_client::{Client, DataCentre};
+    //! # use heliogram_testkit::backend::{Content, generated};
+    //! # use heliogram_testkit::server::{Servers, public_key};
+    //! # #[tokio::main(flavor = "current_thread")]
+    //! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    //! # let servers = Servers::start([2])?;
+    //! # let dc = DataCentre::new(2, [servers.at(2).address()]);
+    //! # let builder = Client::builder().api_id(4).api_hash("hash").server_key(public_key()).data_centre(dc);
+    //! # let client = builder.connect().await?;
+    //! # servers.cloud().files().add(1, 2, Content::Generated { bytes: 1_500_000, seed: 7 });
+    //! # let location: InputDocumentFileLocation = servers.cloud().files().location(1).ok_or("no file")?;
+    //! let mut file = Vec::new();
+    //! let mut download = client.download(location.clone().into()).at(2).size(1_500_000).verified();
+    //! while let Some(part) = download.next().await? {
+    //!     file.extend_from_slice(&part);
+    //!     # #[expect(unused_variables, reason = "what a program would write down")]
+    //!     let stored = download.position();
+    //!     # break;
+    //! }
+    //! drop(download);
+    //!
+    //! // The next run goes on where this one was given up, at any byte.
+    //! let stored = file.len() as u64;
+    //! let mut rest = client.download(location.into()).resume_from(stored).verified();
+    //! rest.write_to(&mut file).await?;
+    //! assert_eq!(rest.position(), 1_500_000);
+    //! # assert!(file == generated(7, 0, 1_500_000));
+    //!
+    //! let mut upload = client.upload(&file[..], "sun.bin").size(1_500_000);
+    //! // What another upload needs to go on with this one, should it fail: its id, and how many parts are there.
+    //! let (id, parts) = (upload.file_id(), upload.parts_done());
+    //! # let _ = (id, parts);
+    //! let uploaded = upload.send().await?;
+    //! assert_eq!(uploaded.bytes, 1_500_000);
+    //! # client.shutdown().await;
+    //! # Ok(())
+    //! # }
+    //! ```
+    //!
+    //! Either is ended by dropping it. [`Download::next`](crate::files::Download::next) may also be dropped while it waits and
+    //! asked again: nothing is left out. After an error it asks anew for what it has not handed out. With
+    //! `FILE_REFERENCE_EXPIRED`, fetch the message that the file came with, and begin a download at the new location with
+    //! [`Download::resume_from`](crate::files::Download::resume_from).
+    //!
+    //! An upload reads its source once. Another one goes on with it
+    //! ([`Upload::resume`](crate::files::Upload::resume)): it reads the source from its beginning, for the hashes, and sends what
+    //! is missing. Say the [size](crate::files::Upload::size) if you know it: files of up to ten mebibytes carry their MD5 then.
 }
 
 pub mod notices {
