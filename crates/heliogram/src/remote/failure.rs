@@ -71,7 +71,7 @@ impl fmt::Display for Failure {
             | Self::Unreadable(error)
             | Self::Uncertain(error) => write!(f, "{error:#}"),
             Self::Refused(error) => {
-                write!(f, "the server answered {error}")?;
+                write!(f, "the server answered {}", harmless(&error.to_string()))?;
                 match Self::hint(error) {
                     Some(hint) => write!(f, "\n{hint}"),
                     None => Ok(()),
@@ -79,6 +79,18 @@ impl fmt::Display for Failure {
             }
         }
     }
+}
+
+/// What a server says goes to a terminal: nothing of it may steer that.
+fn harmless(text: &str) -> String {
+    let written = |it: char| {
+        if it.is_control() {
+            it.escape_default().to_string()
+        } else {
+            it.to_string()
+        }
+    };
+    text.chars().map(written).collect()
 }
 
 impl From<ConnectError> for Failure {
@@ -142,6 +154,16 @@ mod tests {
     use heliogram_proto::port;
 
     use super::*;
+
+    #[test]
+    fn what_a_server_says_can_not_steer_the_terminal() {
+        let message = "\u{1b}]0;title\u{7}\u{9b}2J\nerror: ü".to_owned();
+        let failure = Failure::Refused(port::RpcError { code: 400, message }.into());
+        assert_eq!(
+            failure.to_string(),
+            r"the server answered 400 \u{1b}]0;title\u{7}\u{9b}2J\nerror: ü"
+        );
+    }
 
     #[test]
     fn errors_that_something_helps_against_say_what() {
