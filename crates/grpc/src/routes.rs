@@ -554,6 +554,8 @@ mod tests {
             layer: None,
             client: None,
             peer: ([192, 0, 2, 1], 443).into(),
+            user: None,
+            trace: None,
             without_updates: false,
             scope: None,
             body: method.to_le_bytes().to_vec().into(),

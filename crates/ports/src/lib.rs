@@ -7,6 +7,7 @@
 
 pub mod clock;
 pub mod conformance;
+pub mod discovery;
 pub mod memory;
 pub mod metrics;
 pub mod random;
@@ -16,6 +17,7 @@ use std::future::Future;
 use std::pin::Pin;
 use std::sync::{Arc, Weak};
 
+use heliogram_proto::host::Input;
 use heliogram_proto::ids::{AuthKeyId, Identity, LinkId};
 pub use heliogram_proto::port::*;
 
@@ -153,6 +155,21 @@ pub trait Edge: Send + Sync + 'static {
 
     /// Says that a key is no more: connections that use it are closed with `-404` at its next frame.
     fn revoke(&self, key: AuthKeyId);
+}
+
+/// Where a session host takes what is for owners in other processes. Nothing here waits; what is for one owner arrives in
+/// order, or not at all.
+pub trait Owners: Send + Sync + 'static {
+    /// Hands an input to the owner of `to`. It comes back if there is no way to the owner now.
+    ///
+    /// # Errors
+    ///
+    /// The input, boxed as it may be large.
+    fn send(&self, to: Identity, input: Input) -> Result<(), Box<Input>>;
+
+    /// Hands a push to all other nodes that may own some of its targets, the targets of this node left out. Where there is no
+    /// way its users miss it: their sessions end with their node.
+    fn push(&self, push: Push);
 }
 
 /// Wakes the owner of a connection. Waking twice is waking once.

@@ -130,6 +130,8 @@ impl World {
             body: Bytes::copy_from_slice(&CALL.to_le_bytes()),
             quick_ack: None,
             is_http: false,
+            term: None,
+            trace: None,
         };
         self.input(Input::Frame(PreparedFrame::new(frame)));
     }

@@ -133,6 +133,8 @@ impl Driver {
             body: Bytes::from(body),
             quick_ack: None,
             is_http: false,
+            term: None,
+            trace: None,
         };
         self.input(Input::Frame(PreparedFrame::new(frame)));
     }

@@ -27,6 +27,7 @@ pub mod link;
 pub mod port;
 pub mod reconnect;
 pub mod remedy;
+pub mod ring;
 pub mod session;
 pub mod side;
 pub mod transport;

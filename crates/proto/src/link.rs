@@ -349,6 +349,8 @@ impl Link {
             body: Bytes::copy_from_slice(body),
             quick_ack: wants_quick_ack.then_some(quick_ack),
             is_http: self.transport.framing() == Some(Framing::Http),
+            term: None,
+            trace: None,
         }
     }
 

@@ -124,6 +124,60 @@ pub struct Frame {
     pub quick_ack: Option<u32>,
     /// The connection speaks HTTP: each frame is a request, and gets one message in response.
     pub is_http: bool,
+    /// The term that the gateway takes the owner to have: a host of another refuses the frame. `None` where there is one owner.
+    pub term: Option<Term>,
+    /// What the frame is a part of, if it is traced.
+    pub trace: Option<Trace>,
+}
+
+/// Where a traced operation has come from, as in W3C's `traceparent`. Who is not traced has none.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[expect(clippy::exhaustive_structs, reason = "what W3C's Trace Context has")]
+pub struct Trace {
+    /// The whole: not zero.
+    pub trace_id: [u8; 16],
+    /// The part of it that has caused this: not zero.
+    pub span_id: [u8; 8],
+}
+
+/// As `traceparent` has it: version 0, and sampled.
+impl core::fmt::Display for Trace {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        let (trace, span) = (self.trace_id, self.span_id);
+        let (trace, span) = (u128::from_be_bytes(trace), u64::from_be_bytes(span));
+        write!(f, "00-{trace:032x}-{span:016x}-01")
+    }
+}
+
+/// It is no `traceparent` of a sampled trace.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct NoTrace;
+
+impl core::str::FromStr for Trace {
+    type Err = NoTrace;
+
+    fn from_str(text: &str) -> Result<Self, NoTrace> {
+        let mut fields = text.split('-');
+        let mut next = |digits: usize| {
+            let field = fields.next().unwrap_or_default();
+            let is_hex = |byte: u8| matches!(byte, b'0'..=b'9' | b'a'..=b'f');
+            let is_one = field.len() == digits && field.bytes().all(is_hex);
+            is_one.then_some(field).ok_or(NoTrace)
+        };
+        let (version, trace, span, flags) = (next(2)?, next(32)?, next(16)?, next(2)?);
+        let trace = u128::from_str_radix(trace, 16).map_err(|_| NoTrace)?;
+        let span = u64::from_str_radix(span, 16).map_err(|_| NoTrace)?;
+        let flags = u8::from_str_radix(flags, 16).map_err(|_| NoTrace)?;
+        // Later versions may have more fields; this one has not.
+        let is_whole = version != "ff" && (version != "00" || fields.next().is_none());
+        if !is_whole || trace == 0 || span == 0 || flags & 1 == 0 {
+            return Err(NoTrace);
+        }
+        Ok(Self {
+            trace_id: trace.to_be_bytes(),
+            span_id: span.to_be_bytes(),
+        })
+    }
 }
 
 /// What an edge tells a host.
@@ -275,8 +329,12 @@ pub struct Call {
     pub layer: Option<i32>,
     /// What the client said of itself, if it has.
     pub client: Option<Arc<ClientInfo>>,
+    /// Who has logged in with the key, as far as the host has been told.
+    pub user: Option<i64>,
     /// The client's address, as far as the gateway knows it.
     pub peer: SocketAddr,
+    /// What the call is a part of, if it is traced.
+    pub trace: Option<Trace>,
     /// The call came within `invokeWithoutUpdates`.
     pub without_updates: bool,
     /// What its other wrappers ask, if it has any.

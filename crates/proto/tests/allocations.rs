@@ -196,6 +196,8 @@ impl Bench {
             body: Bytes::from(body),
             quick_ack: None,
             is_http: false,
+            term: None,
+            trace: None,
         }
     }
 

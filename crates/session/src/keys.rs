@@ -318,6 +318,8 @@ mod tests {
             body: Bytes::from_static(&[0x11; 4]),
             quick_ack: None,
             is_http: false,
+            term: None,
+            trace: None,
         }
     }
 

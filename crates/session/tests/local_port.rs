@@ -403,6 +403,8 @@ impl Gateway {
             body: Bytes::copy_from_slice(body),
             quick_ack: None,
             is_http: self.is_http,
+            term: None,
+            trace: None,
         };
         self.port.submit(&mut vec![ToHost::Frame(frame)]);
         self.last_msg_id

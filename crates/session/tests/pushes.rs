@@ -218,6 +218,8 @@ impl World {
             body: Bytes::copy_from_slice(&method.to_le_bytes()),
             quick_ack: None,
             is_http: false,
+            term: None,
+            trace: None,
         };
         self.port.submit(&mut vec![ToHost::Frame(frame)]);
     }

@@ -51,6 +51,8 @@ fn ask_raw(backend: &Backend, key: i64, body: Vec<u8>) -> Reply {
         layer: Some(222),
         client: None,
         peer: SocketAddr::from(([127, 0, 0, 1], 1)),
+        user: None,
+        trace: None,
         without_updates: false,
         scope: None,
         body: body.into(),

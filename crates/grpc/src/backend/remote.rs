@@ -88,7 +88,7 @@ impl Backend for RemoteBackend {
         };
         let inner = Arc::clone(&self.inner);
         let identity = call.identity;
-        let request = call_to(call);
+        let request = call_to(call, inner.patience);
         let answer: BoxFuture<'static, _> = match &self.stream {
             None => {
                 let mut client = inner.client.clone();

@@ -40,6 +40,15 @@ pub struct CallRequest {
     /// The innermost method, as one boxed TL object.
     #[prost(bytes = "bytes", tag = "11")]
     pub body: ::prost::bytes::Bytes,
+    /// Who has logged in with the key, as far as Heliogram has been told: by an effect, `SetUser` or `FindUser`.
+    #[prost(sfixed64, optional, tag = "12")]
+    pub user: ::core::option::Option<i64>,
+    /// How long the answer is waited for, in milliseconds; then the client is told `rpc_error` 500 RPC_CALL_FAIL.
+    #[prost(uint32, tag = "13")]
+    pub timeout_ms: u32,
+    /// What the call is a part of, as in W3C's Trace Context; absent if it is not traced.
+    #[prost(string, optional, tag = "14")]
+    pub traceparent: ::core::option::Option<::prost::alloc::string::String>,
 }
 /// An authorization key, without its body.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]

@@ -965,6 +965,12 @@ pub struct Frame {
     /// The connection speaks HTTP.
     #[prost(bool, tag = "11")]
     pub is_http: bool,
+    /// The term that the gateway takes the owner of the key's partition to have: an owner of another refuses the frame.
+    #[prost(uint64, optional, tag = "12")]
+    pub term: ::core::option::Option<u64>,
+    /// Of a traced frame: the ids of its trace and of the span that has caused it, 16 and 8 bytes. Else empty.
+    #[prost(bytes = "bytes", tag = "13")]
+    pub trace: ::prost::bytes::Bytes,
 }
 /// A connection has taken so much of what the node had for it.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]

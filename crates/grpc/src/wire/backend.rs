@@ -1,6 +1,7 @@
 //! Calls, answers and pushes.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use heliogram_ports::{
     Call, ClientInfo, KeyFacts, KeyKind, Proof, Push, Reply, RpcError, Scope, Target,
@@ -11,7 +12,7 @@ use super::Malformed;
 use crate::generated::backend as wire;
 use crate::generated::backend::call_reply::{Effect, Outcome};
 
-pub(crate) fn call_to(call: Call) -> wire::CallRequest {
+pub(crate) fn call_to(call: Call, patience: Duration) -> wire::CallRequest {
     wire::CallRequest {
         identity: call.identity.0.0,
         session_id: call.session_id.0,
@@ -24,6 +25,9 @@ pub(crate) fn call_to(call: Call) -> wire::CallRequest {
         without_updates: call.without_updates,
         scope: call.scope.map(|scope| scope_to(*scope)),
         body: call.body,
+        user: call.user,
+        timeout_ms: u32::try_from(patience.as_millis()).unwrap_or(u32::MAX),
+        traceparent: call.trace.map(|trace| trace.to_string()),
     }
 }
 
@@ -43,6 +47,9 @@ pub(crate) fn call_from(call: wire::CallRequest) -> Result<Call, Malformed> {
         without_updates: call.without_updates,
         scope: call.scope.map(|scope| Box::new(scope_from(scope))),
         body: call.body,
+        user: call.user,
+        // What is no trace is none: a call is worth more.
+        trace: call.traceparent.and_then(|it| it.parse().ok()),
     })
 }
 
@@ -261,7 +268,7 @@ mod tests {
         ];
         for proof in proofs {
             let call = full_call(proof);
-            let there = crossed(&call_to(call.clone()));
+            let there = crossed(&call_to(call.clone(), Duration::from_secs(7)));
             let mut expected = call;
             expected.key.first_salt = None;
             assert_eq!(
@@ -277,7 +284,7 @@ mod tests {
         call.key.kind = KeyKind::Permanent;
         (call.key.perm, call.key.dc, call.key.first_salt) = (None, None, None);
         (call.layer, call.client, call.scope) = (None, None, None);
-        let there = crossed(&call_to(call.clone()));
+        let there = crossed(&call_to(call.clone(), Duration::from_secs(7)));
         assert_eq!(
             format!("{:?}", call_from(there).unwrap()),
             format!("{call:?}")
@@ -286,7 +293,7 @@ mod tests {
 
     #[test]
     fn a_call_without_a_key_or_with_no_address_is_refused() {
-        let good = call_to(full_call(None));
+        let good = call_to(full_call(None), Duration::from_secs(7));
         let mut without_key = good.clone();
         without_key.key = None;
         assert!(call_from(without_key).is_err());
@@ -381,6 +388,11 @@ mod tests {
                 params: Some([1, 2, 3, 4].into()),
             })),
             peer: SocketAddr::from((Ipv6Addr::LOCALHOST, 65_535)),
+            user: Some(-8),
+            trace: Some(heliogram_ports::Trace {
+                trace_id: [7; 16],
+                span_id: [9; 8],
+            }),
             without_updates: true,
             scope: Some(Box::new(Scope {
                 messages: Some((-1, 5)),

@@ -2,8 +2,9 @@
 
 use std::net::{IpAddr, SocketAddr};
 
-use heliogram_ports::{Frame, FromHost};
-use heliogram_proto::ids::{AuthKeyId, LinkId, MsgId, Salt, SeqNo, SessionId};
+use bytes::Bytes;
+use heliogram_ports::{Frame, FromHost, Trace};
+use heliogram_proto::ids::{AuthKeyId, LinkId, MsgId, Salt, SeqNo, SessionId, Term};
 
 use super::Malformed;
 use super::keys::{facts_from, facts_to};
@@ -25,7 +26,20 @@ pub(crate) fn frame_to(frame: Frame) -> wire::Frame {
         body: frame.body,
         quick_ack: frame.quick_ack,
         is_http: frame.is_http,
+        term: frame.term.map(|term| term.0),
+        trace: frame.trace.map(trace_to).unwrap_or_default(),
     }
+}
+
+fn trace_to(trace: Trace) -> Bytes {
+    [&trace.trace_id[..], &trace.span_id].concat().into()
+}
+
+/// What is not as long as a trace is none: a frame is worth more.
+fn trace_from(bytes: &[u8]) -> Option<Trace> {
+    let (&trace_id, rest) = bytes.split_first_chunk()?;
+    let span_id = rest.try_into().ok()?;
+    Some(Trace { trace_id, span_id })
 }
 
 /// The link is the one that this node knows it by.
@@ -53,6 +67,8 @@ pub(crate) fn frame_from(frame: wire::Frame, link: LinkId) -> Result<Frame, Malf
         body: frame.body,
         quick_ack: frame.quick_ack,
         is_http: frame.is_http,
+        term: frame.term.map(Term),
+        trace: trace_from(&frame.trace),
     })
 }
 
@@ -182,6 +198,11 @@ mod tests {
             body: Bytes::from_static(&[1; 8]),
             quick_ack: Some(0x8000_0001),
             is_http: true,
+            term: Some(Term(u64::MAX)),
+            trace: Some(Trace {
+                trace_id: [7; 16],
+                span_id: [9; 8],
+            }),
         }
     }
 }

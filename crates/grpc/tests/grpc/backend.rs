@@ -249,6 +249,8 @@ fn call(at: u32) -> Call {
         layer: None,
         client: None,
         peer: ([192, 0, 2, 1], 443).into(),
+        user: None,
+        trace: None,
         without_updates: false,
         scope: None,
         body: word(at),

@@ -447,6 +447,8 @@ fn frame(link: LinkId, word: u32) -> ToHost {
         body: words(word),
         quick_ack: None,
         is_http: false,
+        term: None,
+        trace: None,
     })
 }
 

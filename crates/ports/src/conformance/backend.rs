@@ -327,6 +327,8 @@ fn plain_call(word: u32) -> Call {
         layer: None,
         client: None,
         peer: ([192, 0, 2, 1], 443).into(),
+        user: None,
+        trace: None,
         without_updates: false,
         scope: None,
         body: words(&[word]),
@@ -362,6 +364,8 @@ fn full_call(word: u32) -> Call {
             params: Some([1, 2, 3, 4].into()),
         })),
         peer: ([0x2001, 0xdb8, 0, 0, 0, 0, 0, 1], 65_535).into(),
+        user: None,
+        trace: None,
         without_updates: true,
         scope: Some(Box::new(Scope {
             messages: Some((-1, 5)),

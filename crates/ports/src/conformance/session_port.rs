@@ -236,6 +236,8 @@ impl Link<'_> {
             body,
             quick_ack: None,
             is_http: false,
+            term: None,
+            trace: None,
         };
         self.gateway.port.submit(&mut vec![ToHost::Frame(frame)]);
     }

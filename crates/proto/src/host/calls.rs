@@ -12,7 +12,7 @@ use crate::host::prepare::PreparedAnswer;
 use crate::host::timers::Timer;
 use crate::host::{CallId, Effect, Host, Input};
 use crate::ids::{LinkId, MsgId, SessionId};
-use crate::port::{Call, KeyFacts};
+use crate::port::{Call, KeyFacts, Trace};
 use crate::session::request::Request;
 use crate::session::server;
 
@@ -23,6 +23,7 @@ pub(super) struct Origin {
     pub(super) key: KeyFacts,
     pub(super) peer: SocketAddr,
     pub(super) session_id: SessionId,
+    pub(super) trace: Option<Trace>,
 }
 
 impl Host {
@@ -99,6 +100,7 @@ impl Host {
             key,
             peer,
             session_id,
+            trace,
             ..
         } = origin;
         let identity = key.identity();
@@ -134,6 +136,7 @@ impl Host {
             return self.on_drop_keys(msg_id, &request.query, origin, cx);
         }
         let (layer, client) = (request.layer.or(owned.layer), owned.client.clone());
+        let user = owned.user.id();
         let session = &mut owned.session_mut(session_id)?.session;
         let id = CallId {
             identity,
@@ -149,7 +152,9 @@ impl Host {
             term: self.source.term(),
             layer,
             client,
+            user,
             peer,
+            trace,
             without_updates: request.without_updates,
             scope: request.scope,
             body: request.query,

@@ -5,9 +5,9 @@ use heliogram_tl::mtproto::RpcError;
 use heliogram_tl::{Writer, gzip, peek_id};
 
 use crate::envelope::{Authentic, Header};
-use crate::ids::LinkId;
+use crate::ids::{LinkId, Term};
 use crate::limits::{ANSWER_BYTES_MAX, PACK_BYTES_MAX, PACK_BYTES_MIN};
-use crate::port::{Frame, KeyFacts, Reply};
+use crate::port::{Frame, KeyFacts, Reply, Trace};
 use crate::session::incoming::{self, Contents, PACKED};
 use crate::session::on_call::Prepared;
 use crate::session::server::rpc_error;
@@ -24,6 +24,8 @@ pub struct PreparedFrame {
     /// Of its body, as it came.
     pub(super) bytes: usize,
     pub(super) is_http: bool,
+    pub(super) term: Option<Term>,
+    pub(super) trace: Option<Trace>,
     /// Proof that the frame came through a port.
     pub(super) contents: Authentic<Contents>,
 }
@@ -49,6 +51,8 @@ impl PreparedFrame {
             quick_ack: frame.quick_ack,
             bytes,
             is_http: frame.is_http,
+            term: frame.term,
+            trace: frame.trace,
             contents: Authentic::vouched_by_edge(contents),
         }
     }

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use core::time::Duration;
 
-use crate::cx::{Cx, Mono};
+use crate::cx::{Cx, Mono, Now};
 use crate::envelope::Header;
 use crate::host::calls::Origin;
 use crate::host::identity::{Entry, NO_FLOOR, Owned};
@@ -31,8 +31,8 @@ impl Host {
         if self.links.entry(link).or_default().is_closed {
             return;
         }
-        if key.is_expired(cx.now.unix.seconds()) || self.gone.refuses(&key, cx.now.mono) {
-            return self.close(link, KEY_ABSENT, cx);
+        if let Some(code) = self.refusal(&frame, cx.now) {
+            return self.close(link, code, cx);
         }
         if key.perm.is_none() && self.moved.contains(key.id) {
             if self.moved.frame(frame, cx.now.mono, cx.out).is_err() {
@@ -93,6 +93,7 @@ impl Host {
             key,
             peer: frame.peer,
             session_id: header.session_id,
+            trace: frame.trace,
         };
         for effect in effects.drain(..) {
             self.on_effect(effect, origin, cx);
@@ -104,6 +105,16 @@ impl Host {
             self.close(link, None, cx);
         }
         self.settle(identity, header.session_id, cx);
+    }
+
+    /// Returns the code that closes the connection of a frame which may not be looked at.
+    fn refusal(&self, frame: &PreparedFrame, now: Now) -> Option<Option<i32>> {
+        if frame.term.is_some_and(|term| term != self.term()) {
+            return Some(None);
+        }
+        let key = &frame.key;
+        let is_over = key.is_expired(now.unix.seconds()) || self.gone.refuses(key, now.mono);
+        is_over.then_some(KEY_ABSENT)
     }
 
     /// Checks what can be checked without the session, in the documented order. Returns whether the salt is good: a

@@ -349,6 +349,8 @@ fn a_quick_ack_that_nobody_asked_for_has_no_token() {
             Effect::Frame(Frame {
                 quick_ack: None,
                 is_http: false,
+                term: None,
+                trace: None,
                 ..
             })
         ]

@@ -194,6 +194,8 @@ impl Cluster {
             body: Bytes::from(body),
             quick_ack: None,
             is_http: false,
+            term: None,
+            trace: None,
         }
     }
 

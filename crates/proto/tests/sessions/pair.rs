@@ -116,6 +116,8 @@ impl Pair {
             body: Bytes::copy_from_slice(body),
             quick_ack: None,
             is_http: false,
+            term: None,
+            trace: None,
         });
         let calls: Vec<_> = self.world.calls.drain(..).collect();
         for (id, call) in calls {

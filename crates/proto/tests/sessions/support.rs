@@ -206,6 +206,8 @@ impl World {
             body: Bytes::from(body),
             quick_ack: None,
             is_http: false,
+            term: None,
+            trace: None,
         }
     }
 

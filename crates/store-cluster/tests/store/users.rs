@@ -176,6 +176,8 @@ fn call(key: KeyFacts) -> Call {
         layer: None,
         client: None,
         peer: SocketAddr::from((Ipv4Addr::LOCALHOST, 1)),
+        user: None,
+        trace: None,
         without_updates: false,
         scope: None,
         body: Bytes::from_static(&[0x11; 4]),
