@@ -13,12 +13,11 @@ use heliogram_ports::clock::unix_now;
 use heliogram_ports::{AuthKeys, Binding, Bound, KeyFacts, Reply, Unavailable};
 use heliogram_proto::cx::Now;
 use heliogram_proto::exchange::binding::{self, Claim, Error};
-use heliogram_proto::host::{Asked, CallId, Effect, Handover, Input, PreparedAnswer};
-use heliogram_proto::ids::{AuthKeyId, Identity, LinkId};
+use heliogram_proto::host::{Asked, CallId, Effect, Input, PreparedAnswer};
+use heliogram_proto::ids::{AuthKeyId, Identity};
 
 use crate::links::Turn;
 use crate::local::{Inner, failed};
-use crate::shard::Step;
 
 impl Inner {
     /// Does what a host wants done about keys.
@@ -27,7 +26,9 @@ impl Inner {
             Effect::Bind { id, claim } => self.bind(id, claim),
             Effect::DropKeys { id, perm, except } => self.drop_keys(id, perm, except),
             Effect::DestroyKey { asked } => self.destroy_key(asked),
-            Effect::HandOver(handover) => self.hand_over(handover, now, turn_of),
+            Effect::HandOver(handover) => {
+                self.tell_owner(handover.to(), Input::TakeOver(handover), now, turn_of);
+            }
             Effect::TakenOver { key } => {
                 self.bound(key);
                 let (owner, key) = (Identity(key.id), key.id);
@@ -116,32 +117,14 @@ impl Inner {
         }
     }
 
-    fn hand_over(self: &Arc<Self>, handover: Box<Handover>, now: Now, turn_of: Option<&Turn>) {
-        let (to, links) = (handover.to(), handover.links());
-        self.tell_owner(to, Input::TakeOver(handover), now, turn_of);
-        for link in links {
-            self.tie(link, to, now, turn_of);
-        }
-    }
-
     fn forward(self: &Arc<Self>, to: Identity, input: Input, now: Now, turn_of: Option<&Turn>) {
-        let Input::Frame(frame) = &input else {
-            return self.tell_owner(to, input, now, turn_of);
-        };
-        self.bound(*frame.key());
-        let link = frame.link();
-        if self.links.turn(link).is_some() {
-            self.tell_owner(to, input, now, turn_of);
-            self.tie(link, to, now, turn_of);
+        if let Input::Frame(frame) = &input {
+            self.bound(*frame.key());
+            if self.links.turn(frame.link()).is_none() {
+                return;
+            }
         }
-    }
-
-    /// Sees to it that an owner who knows a link by another than the link itself hears of its end: touched only after
-    /// it knows the link, so that the end never comes first and leaves it with a link for ever.
-    fn tie(self: &Arc<Self>, link: LinkId, owner: Identity, now: Now, turn_of: Option<&Turn>) {
-        if !self.links.touch(link, self.shard_of(owner)) {
-            self.tell_owner(owner, Input::Detach { link }, now, turn_of);
-        }
+        self.tell_owner(to, input, now, turn_of);
     }
 
     /// Tells every gateway that a key is bound.
@@ -154,16 +137,6 @@ impl Inner {
     fn edges(&self) -> Vec<Arc<dyn heliogram_ports::Edge>> {
         let edges = self.edges.lock();
         edges.iter().filter_map(std::sync::Weak::upgrade).collect()
-    }
-
-    fn tell_owner(
-        self: &Arc<Self>,
-        identity: Identity,
-        input: Input,
-        now: Now,
-        turn_of: Option<&Turn>,
-    ) {
-        self.run(self.shard_of(identity), Step::Input(input), now, turn_of);
     }
 
     /// Asks the store, and hands over what it says, or `unavailable` if it says nothing in time.
@@ -248,7 +221,7 @@ mod tests {
         Answer, Backend, Call, FirstSalt, Frame, KeyKind, SessionPort, ToHost, Wake,
     };
     use heliogram_proto::host::{Config, PreparedFrame};
-    use heliogram_proto::ids::{MsgId, Salt, SeqNo, SessionId, Term};
+    use heliogram_proto::ids::{LinkId, MsgId, Salt, SeqNo, SessionId, Term};
 
     use super::*;
     use crate::LocalPort;

@@ -15,6 +15,8 @@ mod keys;
 mod links;
 mod local;
 mod metrics;
+mod owners;
+mod ownership;
 mod pushes;
 mod shard;
 

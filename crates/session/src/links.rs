@@ -4,7 +4,7 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
 
 use heliogram_ports::Wake;
 use heliogram_proto::ids::LinkId;
@@ -51,11 +51,32 @@ struct Entry {
     touched: AtomicU64,
     /// Shards that have something to drain.
     ready: AtomicU64,
+    /// [`LIVES`], [`DOOMED`] or [`CLOSED`].
+    fate: AtomicU8,
 }
 
 impl Entry {
     fn is_news(&self, shard: usize) -> bool {
         self.ready.fetch_or(ShardSet::bit(shard), Ordering::AcqRel) == 0
+    }
+
+    fn is_touched_by(&self, shard: usize) -> bool {
+        self.touched.load(Ordering::Acquire) & ShardSet::bit(shard) != 0
+    }
+
+    fn doom(&self) {
+        if self.step(LIVES, DOOMED) {
+            self.wake.wake();
+        }
+    }
+
+    /// Goes from one fate to the next; `false` if it had another.
+    fn step(&self, from: u8, to: u8) -> bool {
+        let order = Ordering::AcqRel;
+        let stepped = self
+            .fate
+            .compare_exchange(from, to, order, Ordering::Acquire);
+        stepped.is_ok()
     }
 }
 
@@ -73,6 +94,7 @@ impl Links {
             wake,
             touched: AtomicU64::new(0),
             ready: AtomicU64::new(0),
+            fate: AtomicU8::new(LIVES),
         };
         let before = self.stripe(link).lock().insert(link, Arc::new(entry));
         debug_assert!(before.is_none(), "a link's id is never used twice");
@@ -124,12 +146,33 @@ impl Links {
         }
     }
 
-    /// Takes the shards that have something for this link.
-    pub(crate) fn take_ready(&self, link: LinkId) -> ShardSet {
-        ShardSet(
-            self.entry(link)
-                .map_or(0, |entry| entry.ready.swap(0, Ordering::AcqRel)),
-        )
+    /// Takes the shards that have something for this link, and whether it is to be closed then: said once.
+    pub(crate) fn take(&self, link: LinkId) -> (ShardSet, bool) {
+        let Some(entry) = self.entry(link) else {
+            return (ShardSet::default(), false);
+        };
+        // The end first: what is drained after it was there before.
+        let is_end = entry.step(DOOMED, CLOSED);
+        (ShardSet(entry.ready.swap(0, Ordering::AcqRel)), is_end)
+    }
+
+    /// Has a link closed, without a code, once it has drained what is there. Its frames are dropped from now on.
+    pub(crate) fn doom(&self, link: LinkId) {
+        if let Some(entry) = self.entry(link) {
+            entry.doom();
+        }
+    }
+
+    /// Has all links closed that a shard may know.
+    pub(crate) fn doom_touched(&self, shard: usize) {
+        for stripe in &self.stripes {
+            let entries: Vec<_> = {
+                let stripe = stripe.lock();
+                let touched = stripe.values().filter(|it| it.is_touched_by(shard));
+                touched.cloned().collect()
+            };
+            entries.iter().for_each(|entry| entry.doom());
+        }
     }
 
     fn entry(&self, link: LinkId) -> Option<Arc<Entry>> {
@@ -161,6 +204,11 @@ impl Turn {
         self.entry.touched.fetch_or(bit, Ordering::AcqRel);
     }
 
+    /// Tells whether the link is to be closed.
+    pub(crate) fn is_doomed(&self) -> bool {
+        self.entry.fate.load(Ordering::Acquire) != LIVES
+    }
+
     /// Notes that a shard has something for this link.
     pub(crate) fn ready(&self, shard: usize) {
         self.entry.is_news(shard);
@@ -168,6 +216,13 @@ impl Turn {
 }
 
 const STRIPES: usize = 64;
+
+/// A link like any other.
+const LIVES: u8 = 0;
+/// It is to be closed, and its owner has not been told.
+const DOOMED: u8 = 1;
+/// Its owner was told to close it.
+const CLOSED: u8 = 2;
 
 #[cfg(test)]
 mod tests {
@@ -205,7 +260,7 @@ mod tests {
         links.ready(LINK, 63);
         assert_eq!(woken(&count), 1);
 
-        assert_eq!(links.take_ready(LINK).collect::<Vec<_>>(), [0, 63]);
+        assert_eq!(links.take(LINK).0.collect::<Vec<_>>(), [0, 63]);
         links.ready(LINK, 0);
         assert_eq!(woken(&count), 2);
     }
@@ -217,8 +272,37 @@ mod tests {
         links.turn(LINK).unwrap().ready(5);
 
         assert_eq!(woken(&count), 0);
-        assert_eq!(links.take_ready(LINK).collect::<Vec<_>>(), [5]);
-        assert_eq!(links.take_ready(LINK).count(), 0);
+        assert_eq!(links.take(LINK).0.collect::<Vec<_>>(), [5]);
+        assert_eq!(links.take(LINK).0.count(), 0);
+    }
+
+    #[test]
+    fn a_doomed_link_is_woken_once_and_told_once_after_what_is_ready() {
+        let (links, count) = attached();
+        links.ready(LINK, 5);
+        assert!(!links.turn(LINK).unwrap().is_doomed());
+
+        links.doom(LINK);
+        links.doom(LINK);
+
+        assert!(links.turn(LINK).unwrap().is_doomed());
+        assert_eq!(woken(&count), 2);
+        let (ready, is_end) = links.take(LINK);
+        assert_eq!((ready.collect::<Vec<_>>(), is_end), (vec![5], true));
+        links.doom(LINK);
+        assert!(!links.take(LINK).1);
+        assert!(links.turn(LINK).unwrap().is_doomed());
+    }
+
+    #[test]
+    fn links_that_a_shard_may_know_are_doomed_and_no_others() {
+        let (links, count) = attached();
+        links.touch(LINK, 5);
+
+        links.doom_touched(4);
+        assert_eq!((woken(&count), links.take(LINK).1), (0, false));
+        links.doom_touched(5);
+        assert_eq!((woken(&count), links.take(LINK).1), (1, true));
     }
 
     #[test]
@@ -229,11 +313,12 @@ mod tests {
         assert_eq!(links.detach(LINK).collect::<Vec<_>>(), [1, 4]);
 
         assert!(!links.touch(LINK, 1));
+        links.doom(LINK);
         links.ready(LINK, 1);
         assert_eq!(
             (
                 woken(&count),
-                links.take_ready(LINK).count(),
+                links.take(LINK).0.count(),
                 links.detach(LINK).count()
             ),
             (0, 0, 0)

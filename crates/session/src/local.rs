@@ -8,12 +8,13 @@ use std::sync::{Arc, Weak};
 
 use heliogram_ports::clock::Clock;
 use heliogram_ports::{
-    Answer, AuthKeys, Backend, BoxFuture, Call, Edge, Frame, FromHost, Reply, RpcError,
+    Answer, AuthKeys, Backend, BoxFuture, Call, Edge, Frame, FromHost, Owners, Reply, RpcError,
     SessionPort, ToHost, Wake,
 };
 use heliogram_proto::cx::{Mono, Now};
 use heliogram_proto::host::{CallId, Config, Effect, Host, Input, PreparedFrame};
 use heliogram_proto::ids::{Identity, LinkId};
+use heliogram_proto::ring::PARTITIONS;
 use parking_lot::Mutex;
 use tokio::runtime::Handle;
 use tokio::task::AbortHandle;
@@ -37,6 +38,10 @@ pub(crate) struct Inner {
     pub(crate) clock: Clock,
     pub(crate) backend: Arc<dyn Backend>,
     pub(crate) keys: Arc<dyn AuthKeys>,
+    /// What every host of this port is made of; only terms differ.
+    pub(crate) config: Config,
+    /// The way to those who own what this process does not; nothing if it owns everything.
+    pub(crate) owners: Option<Arc<dyn Owners>>,
     /// The gateways that are told of keys.
     pub(crate) edges: Mutex<Vec<Weak<dyn Edge>>>,
     pub(crate) runtime: Handle,
@@ -58,18 +63,35 @@ impl LocalPort {
         runtime: Handle,
     ) -> Self {
         let shards = shards.clamp(1, SHARDS_MAX);
-        let make = |_| Shard::new(Host::new(config.clone()));
-        let inner = Arc::new(Inner {
-            shards: (0..shards).map(make).collect(),
-            links: Links::new(),
-            alarm: Alarm::new(shards),
-            clock: Clock::start(),
-            backend,
-            keys,
-            edges: Mutex::default(),
-            runtime,
-            answering: AtomicUsize::new(0),
-        });
+        let inner = Inner::new(config.clone(), shards, keys, backend, runtime);
+        for shard in &inner.shards {
+            shard.own(Host::new(config.clone()));
+        }
+        Self::start(inner)
+    }
+
+    /// Makes a port of one node of a cluster: with a shard for each partition, and none of them its own before
+    /// [`own`](Self::own) says so. The term of `config` means nothing. `owners` is the way to all other nodes.
+    ///
+    /// All else as with [`new`](Self::new).
+    #[must_use]
+    pub fn of_cluster(
+        config: &Config,
+        keys: Arc<dyn AuthKeys>,
+        backend: Arc<dyn Backend>,
+        owners: Arc<dyn Owners>,
+        runtime: Handle,
+    ) -> Self {
+        let shards = usize::from(PARTITIONS);
+        let inner = Inner::new(config.clone(), shards, keys, backend, runtime);
+        Self::start(Inner {
+            owners: Some(owners),
+            ..inner
+        })
+    }
+
+    fn start(inner: Inner) -> Self {
+        let inner = Arc::new(inner);
         inner.backend.start(Arc::new(Downwards {
             inner: Arc::downgrade(&inner),
         }));
@@ -125,12 +147,15 @@ impl SessionPort for LocalPort {
     }
 
     fn drain(&self, link: LinkId, out: &mut Vec<FromHost>) {
-        let ready = self.inner.links.take_ready(link);
+        let (ready, is_end) = self.inner.links.take(link);
         let now = self.inner.clock.now();
         for shard in ready {
             if let Some(host) = self.inner.shards.get(shard) {
                 host.drain(link, now, out, self.inner.settle(shard));
             }
+        }
+        if is_end {
+            out.push(FromHost::Close { link, code: None });
         }
     }
 
@@ -142,6 +167,28 @@ impl SessionPort for LocalPort {
 }
 
 impl Inner {
+    fn new(
+        config: Config,
+        shards: usize,
+        keys: Arc<dyn AuthKeys>,
+        backend: Arc<dyn Backend>,
+        runtime: Handle,
+    ) -> Self {
+        Self {
+            shards: (0..shards).map(|_| Shard::new()).collect(),
+            links: Links::new(),
+            alarm: Alarm::new(shards),
+            clock: Clock::start(),
+            backend,
+            keys,
+            config,
+            owners: None,
+            edges: Mutex::default(),
+            runtime,
+            answering: AtomicUsize::new(0),
+        }
+    }
+
     /// Runs a step and everything that follows from it at once.
     pub(crate) fn run(
         self: &Arc<Self>,
@@ -173,6 +220,9 @@ impl Inner {
             host.handle(steps, now, outcome, self.settle(shard));
             for task in outcome.cancelled.drain(..) {
                 task.abort();
+            }
+            for input in outcome.lost.drain(..) {
+                self.lose(&input);
             }
             for effect in outcome.effects.drain(..) {
                 match effect {
@@ -271,7 +321,7 @@ impl<'a> Frames<'a> {
         }
     }
 
-    /// Adds a frame. One of a link that is not attached is dropped.
+    /// Adds a frame. One of a link that is not attached, or is to be closed, is dropped.
     fn add(&mut self, frame: Frame) {
         if !self.turn.as_ref().is_some_and(|it| it.is_of(frame.link)) {
             self.end_turn();
@@ -282,7 +332,7 @@ impl<'a> Frames<'a> {
             self.run();
             self.shard = shard;
         }
-        let Some(turn) = &self.turn else {
+        let Some(turn) = self.turn.as_ref().filter(|it| !it.is_doomed()) else {
             return;
         };
         if self.scratch.steps.is_empty() {
@@ -332,6 +382,7 @@ impl Scratch {
         self.steps.shrink_to(ITEMS_KEPT_MAX);
         self.outcome.effects.shrink_to(ITEMS_KEPT_MAX);
         self.outcome.cancelled.shrink_to(ITEMS_KEPT_MAX);
+        self.outcome.lost.shrink_to(ITEMS_KEPT_MAX);
         // A thread that is ending needs none.
         let _ = SCRATCH.try_with(|scratch| scratch.set(self));
     }

@@ -10,7 +10,7 @@ use heliogram_proto::host::{Effect, Input, Learned, PreparedPush};
 use heliogram_proto::ids::{Identity, LinkId};
 
 use crate::local::{Inner, LocalPort};
-use crate::shard::{Outcome, Step};
+use crate::shard::{Outcome, Shard, Step};
 
 impl Pushes for LocalPort {
     fn push(&self, push: Push) -> Result<(), PushRefused> {
@@ -44,7 +44,19 @@ impl Pushes for Downwards {
 
 impl Inner {
     fn push(self: &Arc<Self>, push: Push) -> Result<(), PushRefused> {
-        let push = PreparedPush::new(push)?;
+        let others = self.owners.as_ref().map(|owners| (owners, push.clone()));
+        self.push_here(&PreparedPush::new(push)?);
+        if let Some((owners, mut push)) = others {
+            push.targets.retain(|target| self.may_be_elsewhere(target));
+            if !push.targets.is_empty() {
+                owners.push(push);
+            }
+        }
+        Ok(())
+    }
+
+    /// Pushes to the sessions of this process.
+    pub(crate) fn push_here(&self, push: &PreparedPush) {
         let (now, mut reached) = (self.clock.now(), Vec::new());
         for (shard, targets) in self.split(push.targets()).into_iter().enumerate() {
             if !targets.is_empty() {
@@ -52,7 +64,6 @@ impl Inner {
             }
         }
         self.tell(&reached);
-        Ok(())
     }
 
     /// Adds to `reached` the links that have to be told.
@@ -86,12 +97,26 @@ impl Inner {
             .filter(move |&link| self.links.is_news(link, shard))
     }
 
-    /// Returns the targets of each shard. A user's keys may lie in all of them.
+    /// Tells whether another process may have sessions that are meant.
+    fn may_be_elsewhere(&self, target: &Target) -> bool {
+        match *target {
+            Target::User(_) => !self.shards.iter().all(Shard::is_owned),
+            Target::Key(identity) | Target::Session { identity, .. } => {
+                !self.owns(self.shard_of(identity))
+            }
+        }
+    }
+
+    /// Returns the targets of each shard that is owned. A user's keys may lie in all of them.
     fn split(&self, targets: &[Target]) -> Vec<Vec<Target>> {
         let mut split = vec![Vec::new(); self.shards.len()];
         for target in targets {
             match *target {
-                Target::User(_) => split.iter_mut().for_each(|part| part.push(*target)),
+                Target::User(_) => {
+                    let owned = split.iter_mut().zip(&self.shards);
+                    let owned = owned.filter(|(_, shard)| shard.is_owned());
+                    owned.for_each(|(part, _)| part.push(*target));
+                }
                 Target::Key(identity) | Target::Session { identity, .. } => {
                     if let Some(part) = split.get_mut(self.shard_of(identity)) {
                         part.push(*target);
@@ -108,8 +133,7 @@ impl Inner {
             user,
             learned: Learned::Told,
         };
-        let shard = self.shard_of(identity);
-        self.run(shard, Step::Input(input), self.clock.now(), None);
+        self.tell_owner(identity, input, self.clock.now(), None);
     }
 
     /// Asks the backend who has logged in with a key.

@@ -1,23 +1,47 @@
 //! One shard: a host of sessions and the calls that run for it, behind one lock.
+//!
+//! ```text
+//!  nobody's ──own──> owned ──retire──> retiring: takes no frames, answers come ──┐
+//!     ^  ^             └──disown──┐                                              │
+//!     │  └────────────────────────┘          retired: is drained by its links <──┘
+//!     └──────────────────────────────────────── when they are gone
+//! ```
+//!
+//! A shard of a single process is owned from its beginning to its end.
 
 use std::collections::{HashMap, VecDeque};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use heliogram_ports::metrics::Times;
 use heliogram_ports::{FromHost, Reply, random};
 use heliogram_proto::cx::{Cx, Mono, Now};
 use heliogram_proto::host::{CallId, Census, Effect, Host, Input, PreparedAnswer, Tally};
-use heliogram_proto::ids::LinkId;
+use heliogram_proto::ids::{LinkId, Term};
 use parking_lot::Mutex;
+use tokio::sync::Notify;
 use tokio::task::AbortHandle;
 
 /// A shard. Every method holds the lock for one step and calls nothing foreign.
 pub(crate) struct Shard {
     state: Mutex<State>,
+    /// Whether it has a host: for whoever does not hold the lock.
+    is_owned: AtomicBool,
+    /// Told when a retiring host has no calls.
+    quiet: Notify,
 }
 
 struct State {
-    host: Host,
+    /// Nothing while this process does not own the shard's sessions.
+    host: Option<Host>,
+    /// The host takes no frames: it is about to be let go of.
+    is_retiring: bool,
+    /// What an earlier host has left for its links, until they are gone.
+    retired: Option<Host>,
+    /// The greatest term of any host so far.
+    last_term: Option<Term>,
+    /// What earlier hosts have counted.
+    past: Tally,
     calls: HashMap<CallId, Running>,
     counts: Counts,
 }
@@ -36,15 +60,84 @@ enum Task {
 }
 
 impl Shard {
-    /// Makes a shard around a host.
-    pub(crate) fn new(host: Host) -> Self {
+    /// Makes a shard without a host.
+    pub(crate) fn new() -> Self {
         Self {
             state: Mutex::new(State {
-                host,
+                host: None,
+                is_retiring: false,
+                retired: None,
+                last_term: None,
+                past: Tally::default(),
                 calls: HashMap::new(),
                 counts: Counts::default(),
             }),
+            is_owned: AtomicBool::new(false),
+            quiet: Notify::new(),
         }
+    }
+
+    /// Tells whether it has a host. It may be another's in the next moment.
+    pub(crate) fn is_owned(&self) -> bool {
+        self.is_owned.load(Ordering::Acquire)
+    }
+
+    /// Returns the term of its host.
+    pub(crate) fn term(&self) -> Option<Term> {
+        self.state.lock().host.as_ref().map(Host::term)
+    }
+
+    /// Gives it a host, unless it has one, or has had one of this term or a later one.
+    pub(crate) fn own(&self, host: Host) -> bool {
+        let state = &mut *self.state.lock();
+        let term = host.term();
+        if state.host.is_some() || state.last_term.is_some_and(|last| last >= term) {
+            return false;
+        }
+        state.bury();
+        state.last_term = Some(term);
+        state.host = Some(host);
+        state.is_retiring = false;
+        self.is_owned.store(true, Ordering::Release);
+        true
+    }
+
+    /// Takes no more frames.
+    pub(crate) fn begin_retiring(&self) {
+        self.state.lock().is_retiring = true;
+    }
+
+    /// Waits until no call runs. One waits at a time, after [`begin_retiring`](Self::begin_retiring).
+    pub(crate) async fn until_quiet(&self) {
+        while !self.is_quiet() {
+            self.quiet.notified().await;
+        }
+    }
+
+    /// Takes its host away, with its calls: returns their tasks. If it is retired, its links may drain it to the end.
+    pub(crate) fn let_go(
+        &self,
+        is_retired: bool,
+        settle: impl FnOnce(Option<Mono>),
+    ) -> Vec<AbortHandle> {
+        let state = &mut *self.state.lock();
+        self.is_owned.store(false, Ordering::Release);
+        state.bury();
+        state.retired = state.host.take();
+        if !is_retired || !state.retired.as_ref().is_some_and(Host::has_links) {
+            state.bury();
+        }
+        let tasks = std::mem::take(&mut state.calls).into_values();
+        let tasks = tasks.filter_map(|running| {
+            state.counts.cancelled += 1;
+            match running.task {
+                Task::Asked => None,
+                Task::Later(task) => Some(task),
+            }
+        });
+        let tasks = tasks.collect();
+        settle(None);
+        tasks
     }
 
     /// Takes the first steps, some dozens at most so that others get the lock, and hands their inputs to the host. An
@@ -65,18 +158,31 @@ impl Shard {
         };
         for step in steps.drain(..steps.len().min(STEPS_MAX)) {
             match step {
-                Step::Input(input) => state.host.handle(input, &mut cx),
+                Step::Input(input) => state.take(input, &mut cx, &mut out.lost),
+                Step::Delivered { term, input } => {
+                    if state.host.as_ref().is_some_and(|host| host.term() == term) {
+                        state.take(input, &mut cx, &mut out.lost);
+                    } else {
+                        out.lost.push(input);
+                    }
+                }
                 Step::Answer {
                     call,
                     answer,
                     is_error,
                 } => {
-                    if let Some(running) = state.calls.remove(&call) {
+                    if let Some(running) = state.calls.remove(&call)
+                        && let Some(host) = &mut state.host
+                    {
                         state.counts.answer(is_error, now.mono.since(running.since));
-                        state.host.handle(Input::Answer { call, answer }, &mut cx);
+                        host.handle(Input::Answer { call, answer }, &mut cx);
                     }
                 }
-                Step::Deadline => state.host.handle_deadline(&mut cx),
+                Step::Deadline => {
+                    if let Some(host) = &mut state.host {
+                        host.handle_deadline(&mut cx);
+                    }
+                }
             }
         }
         for effect in out.effects.iter().skip(before) {
@@ -107,7 +213,10 @@ impl Shard {
                 | Effect::Forward { .. } => {}
             }
         }
-        settle(state.host.next_deadline());
+        if state.is_retiring && state.calls.is_empty() {
+            self.quiet.notify_one();
+        }
+        settle(state.next_deadline());
     }
 
     /// Notes which task answers a call; ends it if the call was cancelled meanwhile, or has its answer already.
@@ -128,31 +237,37 @@ impl Shard {
         settle: impl FnOnce(Option<Mono>),
     ) {
         let state = &mut *self.state.lock();
-        state.host.drain(
-            link,
-            &mut Cx {
-                now,
-                rng: &mut random::lend(),
-                out,
-            },
-        );
-        settle(state.host.next_deadline());
+        let mut cx = Cx {
+            now,
+            rng: &mut random::lend(),
+            out,
+        };
+        for host in state.retired.iter_mut().chain(&mut state.host) {
+            host.drain(link, &mut cx);
+        }
+        settle(state.next_deadline());
     }
 
     /// Counts what its host's sessions hold.
     #[cfg(test)]
     pub(crate) fn census(&self) -> Census {
-        self.state.lock().host.census()
+        let state = self.state.lock();
+        state.host.as_ref().map(Host::census).unwrap_or_default()
     }
 
     /// Returns what there is and what was counted. Takes time with the number of sessions.
     pub(crate) fn measure(&self) -> Measures {
         let state = self.state.lock();
+        let mut tally = state.past;
+        for host in state.hosts() {
+            tally += host.tally();
+        }
+        let host = state.host.as_ref();
         Measures {
-            sessions: state.host.sessions(),
+            sessions: host.map_or(0, Host::sessions),
             calls_running: state.calls.len(),
-            census: state.host.census(),
-            tally: state.host.tally(),
+            census: host.map(Host::census).unwrap_or_default(),
+            tally,
             counts: state.counts,
         }
     }
@@ -163,10 +278,55 @@ impl Shard {
     }
 }
 
+impl State {
+    /// Hands an input to the host. What a shard without one can't take is lost.
+    fn take(&mut self, input: Input, cx: &mut Cx<'_, Effect>, lost: &mut Vec<Input>) {
+        if let Input::Detach { link } = input
+            && let Some(retired) = &mut self.retired
+        {
+            let (now, rng, mut out) = (cx.now, &mut *cx.rng, Vec::new());
+            let out = &mut out;
+            retired.handle(Input::Detach { link }, &mut Cx { now, rng, out });
+            if !retired.has_links() {
+                self.bury();
+            }
+        }
+        let Some(host) = &mut self.host else {
+            return lost.push(input);
+        };
+        // Its sender is let go of with the host, and comes again with it at the next owner.
+        if !(self.is_retiring && matches!(input, Input::Frame(_))) {
+            host.handle(input, cx);
+        }
+    }
+
+    /// Forgets the retired host, except what it has counted.
+    fn bury(&mut self) {
+        if let Some(retired) = self.retired.take() {
+            self.past += retired.tally();
+        }
+    }
+
+    fn hosts(&self) -> impl Iterator<Item = &Host> {
+        self.retired.iter().chain(&self.host)
+    }
+
+    fn next_deadline(&self) -> Option<Mono> {
+        self.host.as_ref().and_then(Host::next_deadline)
+    }
+}
+
 /// What can happen to a shard.
 pub(crate) enum Step {
     /// A message, or the end of a link.
     Input(Input),
+    /// Another process has said something to the owner of this term.
+    Delivered {
+        /// Whom it means.
+        term: Term,
+        /// What it says.
+        input: Input,
+    },
     /// The backend has answered.
     Answer {
         /// Which call.
@@ -241,6 +401,8 @@ pub(crate) struct Outcome {
     pub(crate) effects: Vec<Effect>,
     /// Tasks whose answer nobody waits for any more.
     pub(crate) cancelled: Vec<AbortHandle>,
+    /// What no host has taken.
+    pub(crate) lost: Vec<Input>,
 }
 
 /// Steps of one visit to the lock.

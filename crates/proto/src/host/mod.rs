@@ -385,6 +385,12 @@ impl Host {
         self.identities.values().map(|it| it.calls_running()).sum()
     }
 
+    /// Tells whether it knows any link.
+    #[must_use]
+    pub fn has_links(&self) -> bool {
+        !self.links.is_empty()
+    }
+
     /// Returns how many sessions there are.
     #[must_use]
     pub fn sessions(&self) -> usize {
