@@ -102,7 +102,14 @@ impl Actor {
                     }
                     self.step(Engine::flush);
                 }
-                brought = self.socket.next(&mut buffer) => self.on_brought(brought, &mut buffer),
+                brought = self.socket.next(&mut buffer) => {
+                    let waiting = self.calls.len();
+                    self.on_brought(brought, &mut buffer);
+                    if (1..waiting).contains(&self.calls.len()) {
+                        // Whoever has an answer may want to call again: now, not when the socket has run dry.
+                        tokio::task::yield_now().await;
+                    }
+                }
                 worked = done(&mut self.work) => {
                     self.step(|engine, cx| engine.handle(Input::Worked(worked), cx));
                 }
