@@ -209,6 +209,7 @@ impl World {
             }
             Input::Frame(frame) => (vec![frame.link()], true),
             Input::Answer { .. }
+            | Input::Attach(_)
             | Input::Bound { .. }
             | Input::Destroyed { .. }
             | Input::Detach { .. }

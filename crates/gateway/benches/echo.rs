@@ -196,6 +196,7 @@ impl SessionPort for Echo {
     fn submit(&self, inputs: &mut Vec<ToHost>) {
         for input in inputs.drain(..) {
             match input {
+                ToHost::Attach(_) => unreachable!("no stream breaks here"),
                 ToHost::Detach { link } => {
                     self.outbox(link, |outboxes| outboxes.remove(&link));
                 }

@@ -180,6 +180,25 @@ impl core::str::FromStr for Trace {
     }
 }
 
+/// A connection whose session lives at a host that has lost sight of it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[expect(
+    clippy::exhaustive_structs,
+    reason = "what ties a connection to a session"
+)]
+pub struct Attach {
+    /// The connection. It has brought frames of this session, and this host has taken all of them.
+    pub link: LinkId,
+    /// The key of the last of them.
+    pub key: KeyFacts,
+    /// The session.
+    pub session_id: SessionId,
+    /// The term that the gateway takes the owner to have, as in [`Frame::term`].
+    pub term: Option<Term>,
+    /// It speaks HTTP, and its client waits for one response.
+    pub is_http: bool,
+}
+
 /// What an edge tells a host.
 #[derive(Clone, Debug)]
 #[expect(
@@ -193,6 +212,9 @@ impl core::str::FromStr for Trace {
 pub enum ToHost {
     /// A message came.
     Frame(Frame),
+    /// A connection is known to the host no more, as a stream between the two has broken: what the host has for its session goes
+    /// there again. If the host doesn't have the session any more it closes the connection.
+    Attach(Attach),
     /// A connection is gone; nothing sent to it arrives.
     Detach {
         /// Which.

@@ -8,8 +8,8 @@ use std::sync::{Arc, Weak};
 
 use heliogram_ports::clock::Clock;
 use heliogram_ports::{
-    Answer, AuthKeys, Backend, BoxFuture, Call, Edge, Frame, FromHost, Owners, Reply, RpcError,
-    SessionPort, ToHost, Wake,
+    Answer, Attach, AuthKeys, Backend, BoxFuture, Call, Edge, Frame, FromHost, KeyFacts, Owners,
+    Reply, RpcError, SessionPort, ToHost, Wake,
 };
 use heliogram_proto::cx::{Mono, Now};
 use heliogram_proto::host::{CallId, Config, Effect, Host, Input, PreparedFrame};
@@ -134,6 +134,7 @@ impl SessionPort for LocalPort {
         for input in inputs.drain(..) {
             match input {
                 ToHost::Frame(frame) => frames.add(frame),
+                ToHost::Attach(attach) => frames.add_attach(attach),
                 ToHost::Detach { link } => {
                     frames.end_turn();
                     for shard in self.inner.links.detach(link) {
@@ -323,23 +324,39 @@ impl<'a> Frames<'a> {
 
     /// Adds a frame. One of a link that is not attached, or is to be closed, is dropped.
     fn add(&mut self, frame: Frame) {
-        if !self.turn.as_ref().is_some_and(|it| it.is_of(frame.link)) {
-            self.end_turn();
-            self.turn = self.inner.links.turn(frame.link);
+        if self.visits(frame.link, &frame.key) {
+            let frame = Input::Frame(PreparedFrame::new(frame));
+            self.scratch.steps.push_back(Step::Input(frame));
         }
-        let shard = self.inner.shard_of(frame.key.identity());
+    }
+
+    /// Adds a connection that comes back.
+    fn add_attach(&mut self, attach: Attach) {
+        if self.visits(attach.link, &attach.key) {
+            let attach = Input::Attach(attach);
+            self.scratch.steps.push_back(Step::Input(attach));
+        }
+    }
+
+    /// Goes on to the link and the shard of an input; `false` if the link is not attached, or is to be
+    /// closed.
+    fn visits(&mut self, link: LinkId, key: &KeyFacts) -> bool {
+        if !self.turn.as_ref().is_some_and(|it| it.is_of(link)) {
+            self.end_turn();
+            self.turn = self.inner.links.turn(link);
+        }
+        let shard = self.inner.shard_of(key.identity());
         if shard != self.shard {
             self.run();
             self.shard = shard;
         }
         let Some(turn) = self.turn.as_ref().filter(|it| !it.is_doomed()) else {
-            return;
+            return false;
         };
         if self.scratch.steps.is_empty() {
             turn.touch(shard);
         }
-        let frame = Input::Frame(PreparedFrame::new(frame));
-        self.scratch.steps.push_back(Step::Input(frame));
+        true
     }
 
     /// Runs what was added; what comes next may be of another link.

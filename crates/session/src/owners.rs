@@ -91,6 +91,7 @@ impl Inner {
 fn links_of(input: &Input) -> Vec<LinkId> {
     match input {
         Input::Frame(frame) => vec![frame.link()],
+        Input::Attach(attach) => vec![attach.link],
         Input::TakeOver(handover) => handover.links(),
         // Their sessions, if they had any, have ended with their owner.
         Input::Answer { .. }

@@ -18,8 +18,9 @@ use heliogram_crypto::SecretBytes;
 use heliogram_ports::conformance::record;
 use heliogram_ports::memory::MemoryKeys;
 use heliogram_ports::{
-    Answer, AuthKeys, Backend, Binding, Bound, BoxFuture, Call, Edge, FirstSalt, Frame, FromHost,
-    Inserted, KeyFacts, KeyKind, KeyRecord, Reply, SessionPort, ToHost, Unavailable, Wake,
+    Answer, Attach, AuthKeys, Backend, Binding, Bound, BoxFuture, Call, Edge, FirstSalt, Frame,
+    FromHost, Inserted, KeyFacts, KeyKind, KeyRecord, Reply, SessionPort, ToHost, Unavailable,
+    Wake,
 };
 use heliogram_proto::host::Config;
 use heliogram_proto::ids::{AuthKeyId, LinkId, MsgId, Salt, SeqNo, SessionId, Term};
@@ -212,6 +213,34 @@ async fn a_link_that_is_gone_gets_nothing_and_brings_nothing() {
 }
 
 #[tokio::test]
+async fn a_link_that_comes_back_gets_what_its_session_has_and_one_that_is_not_attached_nothing() {
+    let backend = Scripted::now();
+    let mut gateway = Gateway::new(Arc::clone(&backend));
+    let call = gateway.send(KEY, LATER);
+    gateway
+        .port
+        .submit(&mut vec![ToHost::Detach { link: LINK }]);
+    let back = Attach {
+        link: LINK,
+        key: facts(KEY),
+        session_id: gateway.session_id,
+        term: Some(TERM),
+        is_http: false,
+    };
+    gateway.port.submit(&mut vec![ToHost::Attach(back)]);
+
+    let wake = Arc::<Woken>::clone(&gateway.wake);
+    gateway.port.attach(LINK, wake);
+    backend.release();
+    assert_eq!(gateway.results(), []);
+
+    gateway.port.submit(&mut vec![ToHost::Attach(back)]);
+    assert!(!gateway.drain().is_empty(), "the news of the session");
+    gateway.until_woken().await;
+    assert_eq!(gateway.results(), [(call, reply_bytes(LATER))]);
+}
+
+#[tokio::test]
 async fn a_deadline_passes_without_any_message() {
     let mut gateway = Gateway::new(Scripted::now());
     let port = gateway.port.clone();
@@ -333,6 +362,23 @@ impl AuthKeys for Store {
     }
 }
 
+/// What is known of a key that was made just now.
+fn facts(key: AuthKeyId) -> KeyFacts {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap();
+    let first_salt = FirstSalt {
+        salt: Salt(5),
+        term: TERM,
+        since_unix_s: now.as_secs(),
+    };
+    KeyFacts {
+        id: key,
+        kind: KeyKind::Permanent,
+        perm: None,
+        dc: None,
+        first_salt: Some(first_salt),
+    }
+}
+
 /// What a gateway does, without sockets: one link, some keys.
 struct Gateway {
     port: LocalPort,
@@ -381,20 +427,9 @@ impl Gateway {
         self.last_msg_id = now_id.max(self.last_msg_id + 4);
         let seqno = SeqNo(self.content_count * 2 + i32::from(is_content));
         self.content_count += i32::from(is_content);
-        let first_salt = FirstSalt {
-            salt: Salt(5),
-            term: TERM,
-            since_unix_s: now.as_secs(),
-        };
         let frame = Frame {
             link: LINK,
-            key: KeyFacts {
-                id: key,
-                kind: KeyKind::Permanent,
-                perm: None,
-                dc: None,
-                first_salt: Some(first_salt),
-            },
+            key: facts(key),
             peer: SocketAddr::from(([127, 0, 0, 1], 1)),
             salt: Salt(5),
             session_id: self.session_id,

@@ -197,6 +197,7 @@ impl SessionPort for Numbering {
                         state.wake.wake();
                     }
                 }
+                ToHost::Attach(_) => unreachable!("no stream breaks here"),
                 ToHost::Detach { link } => {
                     links.remove(&link);
                 }

@@ -188,6 +188,7 @@ impl SessionPort for Echo {
             }
             let mut inner = self.inner.lock().unwrap();
             match input {
+                ToHost::Attach(_) => unreachable!("no stream breaks here"),
                 ToHost::Detach { link } => {
                     inner.links.remove(&link);
                 }

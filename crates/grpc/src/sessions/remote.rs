@@ -195,6 +195,11 @@ impl State {
                 self.frames += 1;
                 self.waiting.push_back(UpItem::Frame(frame_to(frame)));
             }
+            // Whether the node has taken all that the connection has brought is not known here.
+            ToHost::Attach(attach) => {
+                let entry = self.links.get_mut(&attach.link)?;
+                return Some(entry.end(attach.link));
+            }
             ToHost::Detach { link } => {
                 if self.links.remove(&link).is_some_and(|it| it.is_known) {
                     self.waiting.push_back(UpItem::Detach(link.0));

@@ -300,6 +300,7 @@ impl SessionPort for Scripted {
                     let (_, waiting) = script.links.get_mut(&frame.link).unwrap();
                     waiting.push(frame.body);
                 }
+                ToHost::Attach(_) => unreachable!("no stream breaks here"),
                 ToHost::Detach { link } => script.detached.push(link),
             }
         }

@@ -362,6 +362,23 @@ impl Entry {
         self.links.push(attached);
     }
 
+    /// Trusts a link that has come back, which brings nothing that would show whose it is: it becomes the current one unless
+    /// there is one already.
+    pub(super) fn resume(&mut self, link: LinkId, now: Mono) {
+        let current = self.current();
+        if current.is_none() || current == Some(link) {
+            return self.trust(link, now);
+        }
+        let Some(at) = self.links.iter().position(|it| it.link == link) else {
+            return;
+        };
+        // Next to the current one, and so in its place once that is gone.
+        let mut attached = self.links.remove(at);
+        attached.is_trusted = true;
+        let before_last = self.links.len().saturating_sub(1);
+        self.links.insert(before_last, attached);
+    }
+
     /// Returns the link that pushes and acknowledgements go to.
     pub(super) fn current(&self) -> Option<LinkId> {
         self.links

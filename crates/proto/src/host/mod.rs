@@ -15,6 +15,7 @@
 //!
 //! The caller owns locks and clocks: it shards hosts by identity, runs calls, wakes links that are [`Effect::Ready`].
 
+mod attach;
 mod binding;
 mod calls;
 mod census;
@@ -48,7 +49,7 @@ use crate::host::moved::Moved;
 use crate::host::pushes::Users;
 use crate::host::timers::{Timer, Timers};
 use crate::ids::{AuthKeyId, Identity, LinkId, MsgId, SessionId, Term};
-use crate::port::{Call, FromHost, KeyFacts};
+use crate::port::{Attach, Call, FromHost, KeyFacts};
 use crate::session::msg_id::Generator;
 use crate::session::salts::SaltSource;
 use crate::session::server;
@@ -86,6 +87,8 @@ impl Config {
 pub enum Input {
     /// A message came.
     Frame(PreparedFrame),
+    /// A gateway brings back a connection of a session.
+    Attach(Attach),
     /// A connection is gone.
     Detach {
         /// Which.
@@ -295,6 +298,7 @@ impl Host {
     pub fn handle(&mut self, input: Input, cx: &mut Cx<'_, Effect>) {
         match input {
             Input::Frame(frame) => self.on_frame(frame, cx),
+            Input::Attach(attach) => self.on_attach(&attach, cx),
             Input::Detach { link } => self.on_detach(link, cx),
             Input::Answer { call, answer } => self.on_answer(call, answer, cx),
             Input::Push(push) => self.on_push(&push, cx),

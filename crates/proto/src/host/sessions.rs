@@ -13,7 +13,7 @@ use crate::host::prepare::PreparedFrame;
 use crate::host::refused::dies_of_its_salt;
 use crate::host::timers::{Timer, Timers};
 use crate::host::{CallId, Effect, Host};
-use crate::ids::{Identity, LinkId, SessionId};
+use crate::ids::{Identity, LinkId, SessionId, Term};
 use crate::limits::{
     QUEUED_MESSAGES_MAX, SESSION_IDLE_S_MAX, SESSIONS_PER_IDENTITY_MAX, SESSIONS_PER_LINK_MAX,
 };
@@ -31,7 +31,7 @@ impl Host {
         if self.links.entry(link).or_default().is_closed {
             return;
         }
-        if let Some(code) = self.refusal(&frame, cx.now) {
+        if let Some(code) = self.refusal(&key, frame.term, cx.now) {
             return self.close(link, code, cx);
         }
         if key.perm.is_none() && self.moved.contains(key.id) {
@@ -107,12 +107,17 @@ impl Host {
         self.settle(identity, header.session_id, cx);
     }
 
-    /// Returns the code that closes the connection of a frame which may not be looked at.
-    fn refusal(&self, frame: &PreparedFrame, now: Now) -> Option<Option<i32>> {
-        if frame.term.is_some_and(|term| term != self.term()) {
+    /// Returns the code that closes the connection of a frame which may not be looked at: one for an owner of another term,
+    /// or under a key that is no more.
+    pub(super) fn refusal(
+        &self,
+        key: &KeyFacts,
+        term: Option<Term>,
+        now: Now,
+    ) -> Option<Option<i32>> {
+        if term.is_some_and(|term| term != self.term()) {
             return Some(None);
         }
-        let key = &frame.key;
         let is_over = key.is_expired(now.unix.seconds()) || self.gone.refuses(key, now.mono);
         is_over.then_some(KEY_ABSENT)
     }
@@ -257,7 +262,7 @@ impl Host {
     }
 
     /// Ties a session and a link to each other, within the limits of both.
-    fn tie(
+    pub(super) fn tie(
         &mut self,
         identity: Identity,
         session_id: SessionId,

@@ -4,6 +4,7 @@
 #![cfg(test)]
 
 mod apart;
+mod attach;
 mod binding;
 mod calls;
 mod client;
