@@ -205,10 +205,6 @@ pub struct Attach {
     clippy::exhaustive_enums,
     reason = "a new input must break every driver at compile time"
 )]
-#[expect(
-    clippy::large_enum_variant,
-    reason = "nearly all are frames, which lie in buffers that are used again"
-)]
 pub enum ToHost {
     /// A message came.
     Frame(Frame),
