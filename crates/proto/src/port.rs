@@ -436,3 +436,89 @@ impl core::fmt::Display for PushRefused {
 }
 
 impl core::error::Error for PushRefused {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const TRACE: Trace = Trace {
+        trace_id: [
+            0x0a, 0xf7, 0x65, 0x19, 0x16, 0xcd, 0x43, 0xdd, 0x84, 0x48, 0xeb, 0x21, 0x1c, 0x80,
+            0x31, 0x9c,
+        ],
+        span_id: [0xb7, 0xad, 0x6b, 0x71, 0x69, 0x20, 0x33, 0x31],
+    };
+
+    /// The example of the recommendation: <https://www.w3.org/TR/trace-context/#examples-of-http-traceparent-headers>.
+    #[test]
+    fn a_trace_is_written_and_read_as_the_recommendation_has_it() {
+        let text = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
+        assert_eq!(TRACE.to_string(), text);
+        assert_eq!(text.parse(), Ok(TRACE));
+    }
+
+    #[test]
+    fn ids_keep_their_leading_zeros_and_may_be_one_but_not_zero() {
+        let mut least = Trace {
+            trace_id: [0; 16],
+            span_id: [0; 8],
+        };
+        (least.trace_id[15], least.span_id[7]) = (1, 1);
+        let text = "00-00000000000000000000000000000001-0000000000000001-01";
+        assert_eq!(least.to_string(), text);
+        assert_eq!(text.parse(), Ok(least));
+        for zero in [
+            "00-00000000000000000000000000000000-0000000000000001-01",
+            "00-00000000000000000000000000000001-0000000000000000-01",
+        ] {
+            assert_eq!(zero.parse::<Trace>(), Err(NoTrace), "{zero}");
+        }
+    }
+
+    #[test]
+    fn only_what_is_sampled_is_a_trace_whatever_the_other_flags_say() {
+        let with_flags = |flags| format!("00-{IDS}-{flags}").parse::<Trace>();
+        for sampled in ["01", "03", "ff", "81"] {
+            assert_eq!(with_flags(sampled), Ok(TRACE), "{sampled}");
+        }
+        for not_sampled in ["00", "02", "fe"] {
+            assert_eq!(with_flags(not_sampled), Err(NoTrace), "{not_sampled}");
+        }
+    }
+
+    #[test]
+    fn later_versions_may_say_more_but_version_0_may_not_and_version_255_is_none() {
+        let parse = |text: String| text.parse::<Trace>();
+        assert_eq!(parse(format!("01-{IDS}-01")), Ok(TRACE));
+        assert_eq!(parse(format!("fe-{IDS}-01-more-and-more")), Ok(TRACE));
+        assert_eq!(parse(format!("00-{IDS}-01-")), Err(NoTrace));
+        assert_eq!(parse(format!("00-{IDS}-01-more")), Err(NoTrace));
+        assert_eq!(parse(format!("01-{IDS}-01more")), Err(NoTrace));
+        assert_eq!(parse(format!("ff-{IDS}-01")), Err(NoTrace));
+    }
+
+    #[test]
+    fn fields_have_their_length_in_small_hexadecimal_digits() {
+        let text = TRACE.to_string();
+        for bad in [
+            text.to_uppercase(),
+            text.replace('-', "_"),
+            text.replacen("0af", "+af", 1),
+            text.replacen("0af", "0ag", 1),
+            text.replacen("0af", "00af", 1),
+            text.replacen("0af", "af", 1),
+            text.replacen("-b7", "-0b7", 1),
+            text.replacen("-b7", "-7", 1),
+            text.replacen("00-", "0-", 1),
+            text.replacen("00-", "000-", 1),
+            text.trim_end_matches("-01").to_owned(),
+            format!("{text}1"),
+            format!(" {text}"),
+            String::new(),
+        ] {
+            assert_eq!(bad.parse::<Trace>(), Err(NoTrace), "{bad}");
+        }
+    }
+
+    const IDS: &str = "0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331";
+}
