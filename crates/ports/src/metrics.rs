@@ -3,6 +3,8 @@
 //! A shell counts where it works, and is asked now and then. Whoever asks brings a [`Meter`], which knows the form in
 //! which numbers leave the process; the names here are those that it uses.
 
+use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
@@ -23,8 +25,83 @@ pub trait Meter {
     /// Takes a level that goes up and down.
     fn level(&mut self, metric: Metric, value: u64);
 
+    /// Takes a level, split by one label.
+    fn levels(&mut self, metric: Metric, label: &str, samples: &[(&str, u64)]);
+
     /// Takes how long things took.
     fn times(&mut self, metric: Metric, times: &Times);
+
+    /// Takes how long things took, split by one label.
+    fn times_by(&mut self, metric: Metric, label: &str, samples: &[(&str, Times)]);
+}
+
+/// Numbers as they were when they were asked for, by name: what a test looks at. A label is written as in
+/// `calls{route="rest"}`, and of times there is their number.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Readings(pub BTreeMap<String, u64>);
+
+impl Readings {
+    /// Asks for all numbers.
+    #[must_use]
+    pub fn of(measured: &dyn Measured) -> Self {
+        let mut readings = Self::default();
+        measured.measure(&mut readings);
+        readings
+    }
+
+    /// Returns the name of each number that was said, without labels.
+    pub fn names(&self) -> impl Iterator<Item = &str> {
+        let bare = |name: &str| name.find('{').unwrap_or(name.len());
+        self.0.keys().filter_map(move |name| name.get(..bare(name)))
+    }
+
+    fn say(&mut self, name: String, value: u64) {
+        let before = self.0.insert(name, value);
+        debug_assert!(before.is_none(), "each name once");
+    }
+
+    fn say_all(&mut self, metric: Metric, label: &str, samples: impl Iterator<Item = Sample>) {
+        let mut is_empty = true;
+        for (value, number) in samples {
+            is_empty = false;
+            self.say(format!("{}{{{label}=\"{value}\"}}", metric.name), number);
+        }
+        if is_empty {
+            self.say(format!("{}{{}}", metric.name), 0);
+        }
+    }
+}
+
+type Sample = (String, u64);
+
+impl Meter for Readings {
+    fn counts(&mut self, metric: Metric, label: &str, samples: &[(&str, u64)]) {
+        let samples = samples.iter().map(|&(value, it)| (value.to_owned(), it));
+        self.say_all(metric, label, samples);
+    }
+
+    fn count(&mut self, metric: Metric, value: u64) {
+        self.say(metric.name.to_owned(), value);
+    }
+
+    fn level(&mut self, metric: Metric, value: u64) {
+        self.say(metric.name.to_owned(), value);
+    }
+
+    fn levels(&mut self, metric: Metric, label: &str, samples: &[(&str, u64)]) {
+        self.counts(metric, label, samples);
+    }
+
+    fn times(&mut self, metric: Metric, times: &Times) {
+        self.say(metric.name.to_owned(), times.len());
+    }
+
+    fn times_by(&mut self, metric: Metric, label: &str, samples: &[(&str, Times)]) {
+        let samples = samples
+            .iter()
+            .map(|(value, it)| ((*value).to_owned(), it.len()));
+        self.say_all(metric, label, samples);
+    }
 }
 
 /// What a number is called, and what it says.
@@ -122,6 +199,35 @@ impl SharedTimes {
     }
 }
 
+/// A level that many threads raise and lower.
+#[derive(Debug, Default)]
+pub struct Level(AtomicU64);
+
+impl Level {
+    /// Raises it by one for as long as what is returned lives.
+    #[must_use]
+    pub fn hold(self: &Arc<Self>) -> Held {
+        self.0.fetch_add(1, Ordering::Relaxed);
+        Held(Arc::clone(self))
+    }
+
+    /// Returns how high it is.
+    #[must_use]
+    pub fn load(&self) -> u64 {
+        self.0.load(Ordering::Relaxed)
+    }
+}
+
+/// One of what a [`Level`] counts.
+#[derive(Debug)]
+pub struct Held(Arc<Level>);
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        self.0.0.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
 /// A count that many threads add to.
 #[derive(Debug, Default)]
 pub struct Count(AtomicU64);
@@ -206,5 +312,16 @@ mod tests {
         twice.add_all(&shared.load());
         assert_eq!(shared.load().len(), own.len());
         assert_eq!(twice.len(), 2 * own.len());
+    }
+
+    #[test]
+    fn a_level_counts_what_is_held_and_nothing_that_was_dropped() {
+        let level = Arc::new(Level::default());
+        let (first, second) = (level.hold(), level.hold());
+        assert_eq!(level.load(), 2);
+        drop(first);
+        assert_eq!(level.load(), 1);
+        drop(second);
+        assert_eq!(level.load(), 0);
     }
 }

@@ -78,18 +78,44 @@ impl Meter for Page<'_> {
     }
 
     fn counts(&mut self, metric: Metric, label: &str, samples: &[(&str, u64)]) {
-        self.write(metric, &Split { label, samples });
+        let kind = MetricType::Counter;
+        self.write(
+            metric,
+            &Split {
+                label,
+                samples,
+                kind,
+            },
+        );
+    }
+
+    fn levels(&mut self, metric: Metric, label: &str, samples: &[(&str, u64)]) {
+        let kind = MetricType::Gauge;
+        self.write(
+            metric,
+            &Split {
+                label,
+                samples,
+                kind,
+            },
+        );
     }
 
     fn times(&mut self, metric: Metric, times: &Times) {
         self.write(metric, &Histogram(times));
     }
+
+    fn times_by(&mut self, metric: Metric, label: &str, samples: &[(&str, Times)]) {
+        self.write(metric, &Histograms { label, samples });
+    }
 }
 
-/// One count for each value of a label.
+/// One number for each value of a label.
 struct Split<'a> {
     label: &'a str,
     samples: &'a [(&'a str, u64)],
+    /// A counter or a gauge.
+    kind: MetricType,
 }
 
 impl EncodeMetric for Split<'_> {
@@ -97,13 +123,37 @@ impl EncodeMetric for Split<'_> {
         for &(value, count) in self.samples {
             let labels = [(self.label, value)];
             let sample = encoder.encode_family(&labels)?;
-            ConstCounter::new(count).encode(sample)?;
+            if matches!(self.kind, MetricType::Gauge) {
+                ConstGauge::new(i64::try_from(count).unwrap_or(i64::MAX)).encode(sample)?;
+            } else {
+                ConstCounter::new(count).encode(sample)?;
+            }
         }
         Ok(())
     }
 
     fn metric_type(&self) -> MetricType {
-        MetricType::Counter
+        self.kind
+    }
+}
+
+/// Times for each value of a label.
+struct Histograms<'a> {
+    label: &'a str,
+    samples: &'a [(&'a str, Times)],
+}
+
+impl EncodeMetric for Histograms<'_> {
+    fn encode(&self, mut encoder: prometheus_client::encoding::MetricEncoder<'_>) -> fmt::Result {
+        for (value, times) in self.samples {
+            let labels = [(self.label, *value)];
+            Histogram(times).encode(encoder.encode_family(&labels)?)?;
+        }
+        Ok(())
+    }
+
+    fn metric_type(&self) -> MetricType {
+        MetricType::Histogram
     }
 }
 

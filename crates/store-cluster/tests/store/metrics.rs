@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use heliogram_ports::AuthKeys as _;
-use heliogram_ports::metrics::{Measured, Meter, Metric, Times};
+use heliogram_ports::metrics::{Measured, Readings};
 use heliogram_proto::ids::AuthKeyId;
 use heliogram_testservices::Redis;
 
@@ -22,23 +22,27 @@ async fn every_question_and_every_look_up_is_counted_once() {
     }
     let counted = read(&cache);
     // An entry for an absent key ends by itself: on a slow machine it is missing again.
-    assert_eq!(counted["store_cache_look_ups present"], 2);
-    let absent = counted["store_cache_look_ups absent"];
-    assert_eq!(absent + counted["store_cache_look_ups missing"], 4);
+    assert_eq!(counted[r#"store_cache_look_ups{outcome="present"}"#], 2);
+    let absent = counted[r#"store_cache_look_ups{outcome="absent"}"#];
+    assert_eq!(
+        absent + counted[r#"store_cache_look_ups{outcome="missing"}"#],
+        4
+    );
     assert!(absent > 0 && counted["store_cache_up"] == 1, "{counted:?}");
 
     let after = read(&opened.record);
     let grown = |name: &str| after[name] - before[name];
     assert!(
-        grown("store_questions answered") >= 3,
+        grown(r#"store_questions{outcome="answered"}"#) >= 3,
         "one stored, two found"
     );
     assert_eq!(
         after["store_question_seconds"],
-        after["store_questions answered"]
+        after[r#"store_questions{outcome="answered"}"#]
     );
     assert_eq!(
-        grown("store_questions refused") + grown("store_questions unavailable"),
+        grown(r#"store_questions{outcome="refused"}"#)
+            + grown(r#"store_questions{outcome="unavailable"}"#),
         0
     );
     assert_eq!(after["store_database_up"], 1);
@@ -53,7 +57,7 @@ async fn what_the_cache_could_not_be_told_is_counted() {
     cache.remove(id).await.unwrap();
     let counted = read(&cache);
     assert_eq!(counted["store_cache_up"], 0);
-    assert_eq!(counted["store_cache_look_ups down"], 1);
+    assert_eq!(counted[r#"store_cache_look_ups{outcome="down"}"#], 1);
     assert_eq!(
         counted["store_cache_untold_changes"], 2,
         "an insertion and a removal"
@@ -65,36 +69,5 @@ async fn what_the_cache_could_not_be_told_is_counted() {
 }
 
 fn read(measured: &impl Measured) -> BTreeMap<String, u64> {
-    let mut numbers = Numbers::default();
-    measured.measure(&mut numbers);
-    numbers.0
-}
-
-#[derive(Default)]
-struct Numbers(BTreeMap<String, u64>);
-
-impl Numbers {
-    fn say(&mut self, name: String, value: u64) {
-        assert!(self.0.insert(name, value).is_none(), "each name once");
-    }
-}
-
-impl Meter for Numbers {
-    fn counts(&mut self, metric: Metric, _: &str, samples: &[(&str, u64)]) {
-        for (label, value) in samples {
-            self.say(format!("{} {label}", metric.name), *value);
-        }
-    }
-
-    fn count(&mut self, metric: Metric, value: u64) {
-        self.say(metric.name.to_owned(), value);
-    }
-
-    fn level(&mut self, metric: Metric, value: u64) {
-        self.say(metric.name.to_owned(), value);
-    }
-
-    fn times(&mut self, metric: Metric, times: &Times) {
-        self.say(metric.name.to_owned(), times.len());
-    }
+    Readings::of(measured).0
 }
