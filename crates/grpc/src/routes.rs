@@ -13,6 +13,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
+use heliogram_ports::metrics::{Measured, Meter, Metric, Times};
 use heliogram_ports::{Answer, Backend, Call, LoggedIn, Pushes, Reply, RpcError};
 use heliogram_proto::ids::Identity;
 use heliogram_tl::layer;
@@ -52,6 +53,8 @@ pub struct Routes {
 pub struct Route {
     /// `namespace.*`, or the name of a method, which goes before its namespace.
     pub methods: Vec<String>,
+    /// What it is called where it is counted: the first of its methods, unless told otherwise. No other route is called so.
+    pub name: String,
     /// Who answers.
     pub backend: Arc<dyn Backend>,
     /// How long an answer may take.
@@ -70,8 +73,10 @@ impl Route {
         methods: impl IntoIterator<Item = S>,
         backend: Arc<dyn Backend>,
     ) -> Self {
+        let methods: Vec<_> = methods.into_iter().map(Into::into).collect();
         Self {
-            methods: methods.into_iter().map(Into::into).collect(),
+            name: methods.first().cloned().unwrap_or_else(|| REST.to_owned()),
+            methods,
             backend,
             patience: CALL_PATIENCE,
             calls_max: CALLS_MAX,
@@ -84,6 +89,7 @@ impl Route {
 impl fmt::Debug for Route {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Route")
+            .field("name", &self.name)
             .field("methods", &self.methods)
             .finish_non_exhaustive()
     }
@@ -93,7 +99,7 @@ impl fmt::Debug for Route {
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum RouteError {
-    /// Two routes are for this.
+    /// Two routes are for this, or called this.
     Twice(String),
     /// The layer has no such method or namespace.
     Unknown(String),
@@ -102,7 +108,7 @@ pub enum RouteError {
 impl fmt::Display for RouteError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Twice(name) => write!(f, "two routes are for {name}"),
+            Self::Twice(name) => write!(f, "two routes are for {name}, or called so"),
             Self::Unknown(name) => write!(
                 f,
                 "layer {} has no {name}: name a method, or a namespace as in `messages.*`",
@@ -120,7 +126,7 @@ impl Routes {
     ///
     /// # Errors
     ///
-    /// - [`RouteError::Twice`] when two routes are for one method or namespace.
+    /// - [`RouteError::Twice`] when two routes are for one method or namespace, or have one name.
     /// - [`RouteError::Unknown`] when a route is for what the layer does not have.
     pub fn new(
         rest: Arc<dyn Backend>,
@@ -142,6 +148,9 @@ impl Routes {
         let mut lanes = vec![Lane::new(rest)];
         let (mut by_namespace, mut by_name) = (HashMap::new(), HashMap::new());
         for route in routes {
+            if lanes.iter().any(|lane| *lane.name == *route.name) {
+                return Err(RouteError::Twice(route.name));
+            }
             for name in &route.methods {
                 let names = if name.ends_with(".*") {
                     &mut by_namespace
@@ -218,8 +227,35 @@ impl Backend for Routes {
     }
 }
 
+impl Measured for Routes {
+    fn measure(&self, meter: &mut dyn Meter) {
+        let lanes = self
+            .lanes
+            .iter()
+            .map(|lane| (&*lane.name, lane.fares.measure()));
+        let lanes: Vec<_> = lanes.collect();
+        let by_route = |number: fn(&Measures) -> u64| -> Vec<_> {
+            lanes.iter().map(|(name, it)| (*name, number(it))).collect()
+        };
+        meter.counts(CALLS, ROUTE, &by_route(|it| it.counts.calls));
+        meter.levels(CALLS_RUNNING, ROUTE, &by_route(|it| it.running));
+        meter.levels(PAUSED, ROUTE, &by_route(|it| it.is_paused.into()));
+        meter.counts(TOO_MANY, ROUTE, &by_route(|it| it.counts.too_many));
+        meter.counts(HELD_BACK, ROUTE, &by_route(|it| it.counts.held_back));
+        meter.counts(FAILED, ROUTE, &by_route(|it| it.counts.failed));
+        meter.counts(LATE, ROUTE, &by_route(|it| it.counts.late));
+        meter.counts(CANCELLED, ROUTE, &by_route(|it| it.counts.cancelled));
+        let times: Vec<_> = lanes
+            .iter()
+            .map(|(name, it)| (*name, it.counts.times))
+            .collect();
+        meter.times_by(CALL_SECONDS, ROUTE, &times);
+    }
+}
+
 /// A backend and how it fares.
 struct Lane {
+    name: String,
     backend: Arc<dyn Backend>,
     patience: Duration,
     fares: Arc<Fares>,
@@ -241,11 +277,49 @@ struct State {
     /// No call is made before; after it, one.
     closed_until: Option<Instant>,
     is_trying: bool,
+    counts: Counts,
+}
+
+/// What became of calls.
+#[derive(Clone, Copy, Default)]
+struct Counts {
+    /// Handed to the backend.
+    calls: u64,
+    /// Not handed to it: too many were running.
+    too_many: u64,
+    /// Not handed to it: it had failed too often.
+    held_back: u64,
+    /// Not answered, in time or at all.
+    failed: u64,
+    /// Of the failed: those whose time ran out here.
+    late: u64,
+    /// Nobody wanted the answer any more.
+    cancelled: u64,
+    /// Of all that have ended by themselves.
+    times: Times,
+}
+
+struct Measures {
+    running: u64,
+    is_paused: bool,
+    counts: Counts,
+}
+
+impl Fares {
+    fn measure(&self) -> Measures {
+        let state = self.state.lock();
+        Measures {
+            running: u64::try_from(state.running).unwrap_or(u64::MAX),
+            is_paused: state.closed_until.is_some(),
+            counts: state.counts,
+        }
+    }
 }
 
 impl Lane {
     fn new(route: Route) -> Self {
         Self {
+            name: route.name,
             backend: route.backend,
             patience: route.patience,
             fares: Arc::new(Fares {
@@ -270,7 +344,10 @@ impl Lane {
                 let patience = self.patience;
                 Answer::Later(Box::pin(async move {
                     let reply = tokio::time::timeout(patience, reply).await;
-                    let reply = reply.unwrap_or_else(|_| failed());
+                    let reply = reply.unwrap_or_else(|_| {
+                        running.is_late();
+                        failed()
+                    });
                     running.end(&reply);
                     reply
                 }))
@@ -282,7 +359,9 @@ impl Lane {
 /// A call that runs. Dropped without an answer, it says nothing of its backend: a client has lost interest.
 struct Running {
     fares: Arc<Fares>,
+    since: Instant,
     is_trying: bool,
+    has_ended: bool,
 }
 
 impl Running {
@@ -290,29 +369,45 @@ impl Running {
     fn begin(fares: &Arc<Fares>) -> Option<Self> {
         let mut state = fares.state.lock();
         if state.running >= fares.calls_max {
+            state.counts.too_many += 1;
             return None;
         }
+        let since = Instant::now();
         let is_trying = match state.closed_until {
             None => false,
-            Some(until) if Instant::now() < until || state.is_trying => return None,
+            Some(until) if since < until || state.is_trying => {
+                state.counts.held_back += 1;
+                return None;
+            }
             Some(_) => true,
         };
         state.is_trying |= is_trying;
         state.running += 1;
+        state.counts.calls += 1;
         Some(Self {
             fares: Arc::clone(fares),
+            since,
             is_trying,
+            has_ended: false,
         })
     }
 
+    /// Takes note that its time has run out.
+    fn is_late(&self) {
+        self.fares.state.lock().counts.late += 1;
+    }
+
     /// Takes note of the answer.
-    fn end(self, reply: &Reply) {
+    fn end(mut self, reply: &Reply) {
+        self.has_ended = true;
         let mut state = self.fares.state.lock();
+        state.counts.times.add(self.since.elapsed());
         if !is_failure(reply) {
             state.failures = 0;
             state.closed_until = None;
             return;
         }
+        state.counts.failed += 1;
         state.failures = state.failures.saturating_add(1);
         if state.failures >= self.fares.failures_max {
             if state.closed_until.is_none() {
@@ -327,6 +422,7 @@ impl Drop for Running {
     fn drop(&mut self) {
         let mut state = self.fares.state.lock();
         state.running -= 1;
+        state.counts.cancelled += u64::from(!self.has_ended);
         state.is_trying &= !self.is_trying;
     }
 }
@@ -339,6 +435,49 @@ fn is_failure(reply: &Reply) -> bool {
     )
 }
 
+/// What the route is called that answers what no other does.
+const REST: &str = "rest";
+
+/// The label that tells routes apart.
+const ROUTE: &str = "route";
+
+const CALLS: Metric = Metric {
+    name: "backend_calls",
+    help: "Calls that were handed to a backend",
+};
+const CALLS_RUNNING: Metric = Metric {
+    name: "backend_calls_running",
+    help: "Calls that a backend has not answered",
+};
+const PAUSED: Metric = Metric {
+    name: "backend_paused",
+    help: "Whether a backend has failed so often that it gets no calls, or one that tries",
+};
+const TOO_MANY: Metric = Metric {
+    name: "backend_excess_calls",
+    help: "Calls that failed because too many were running",
+};
+const HELD_BACK: Metric = Metric {
+    name: "backend_held_back_calls",
+    help: "Calls that failed because their backend was paused",
+};
+const FAILED: Metric = Metric {
+    name: "backend_failed_calls",
+    help: "Calls that a backend has not answered, in time or at all",
+};
+const LATE: Metric = Metric {
+    name: "backend_late_calls",
+    help: "Of the failed calls, those whose time ran out",
+};
+const CANCELLED: Metric = Metric {
+    name: "backend_cancelled_calls",
+    help: "Calls whose answers nobody wanted any more",
+};
+const CALL_SECONDS: Metric = Metric {
+    name: "backend_call_seconds",
+    help: "From handing a call to a backend to its answer, or to its failure",
+};
+
 /// Failures in a row that a backend has, unless told otherwise, before it gets no calls.
 const FAILURES_MAX: u32 = 20;
 
@@ -349,6 +488,7 @@ const PAUSE: Duration = Duration::from_secs(2);
 mod tests {
     use std::sync::atomic::{AtomicUsize, Ordering};
 
+    use heliogram_ports::metrics::Readings;
     use heliogram_ports::{KeyFacts, KeyKind};
     use heliogram_proto::ids::{AuthKeyId, MsgId, SessionId, Term};
 
@@ -479,6 +619,59 @@ mod tests {
             ask(&routes).await;
         }
         assert_eq!(backed.calls(), 15);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_became_of_each_call_is_counted_under_its_route() {
+        let backed = Arc::new(Backed::default());
+        let mut rest = limited(&backed);
+        rest.calls_max = 1;
+        rest.patience = Duration::from_secs(1);
+        let mut files = Route::new(["upload.*"], Arc::new(Backed::default()) as Arc<_>);
+        files.name = "files".to_owned();
+        let routes = Routes::with_rest(rest, [files]).unwrap();
+        ask(&routes).await;
+        backed.says(Says::Never);
+        let running = routes.call(call(1));
+        ask(&routes).await;
+        assert_eq!(read(&routes, "calls_running"), [0, 1]);
+        drop(running);
+        ask(&routes).await;
+        backed.says(Says::Fails);
+        ask(&routes).await;
+        assert_eq!(read(&routes, "paused"), [0, 0]);
+        ask(&routes).await;
+        assert_eq!(read(&routes, "paused"), [0, 1]);
+        ask(&routes).await;
+
+        for (name, count) in [
+            ("calls", 5),
+            ("calls_running", 0),
+            ("excess_calls", 1),
+            ("cancelled_calls", 1),
+            ("late_calls", 1),
+            ("failed_calls", 3),
+            ("held_back_calls", 1),
+            ("call_seconds", 4),
+        ] {
+            assert_eq!(read(&routes, name), [0, count], "{name}");
+        }
+    }
+
+    /// Of the routes `files` and `rest`.
+    fn read(routes: &Routes, name: &str) -> [u64; 2] {
+        let readings = Readings::of(routes).0;
+        ["files", "rest"].map(|route| readings[&format!("backend_{name}{{route=\"{route}\"}}")])
+    }
+
+    #[test]
+    fn two_routes_of_one_name_are_refused() {
+        let backed = || Arc::new(Backed::default()) as Arc<_>;
+        let mut route = Route::new(["help.*"], backed());
+        assert_eq!(route.name, "help.*");
+        route.name = "rest".to_owned();
+        let refused = Routes::new(backed(), [route]).err();
+        assert_eq!(refused, Some(RouteError::Twice("rest".to_owned())));
     }
 
     /// Fails three times before a pause of a second.

@@ -4,8 +4,10 @@ use std::sync::Arc;
 
 use anyhow::Context as _;
 use heliogram_grpc::{
-    Bound, Form, PushService, RemoteBackend, Role, Route, Routes, Server, Tls, TlsFiles, dial,
+    Bound, Form, PushService, RemoteBackend, Role, Route, Routes, Server, ServerCounts, Tls,
+    TlsFiles, dial,
 };
+use heliogram_ports::metrics::Measured;
 use heliogram_ports::{Backend, Pushes};
 
 use crate::config;
@@ -14,6 +16,10 @@ use crate::config;
 pub(crate) struct Apart {
     /// Answers every call.
     pub(crate) backend: Arc<dyn Backend>,
+    /// Who has numbers of it.
+    pub(crate) measured: Vec<Arc<dyn Measured>>,
+    /// What its listener counts.
+    counts: Arc<ServerCounts>,
     tls: Option<Tls>,
 }
 
@@ -29,7 +35,12 @@ impl Apart {
     ) -> anyhow::Result<Self> {
         let Some(address) = &config.address else {
             let backend = built_in;
-            return Ok(Self { backend, tls: None });
+            return Ok(Self {
+                backend,
+                measured: Vec::new(),
+                counts: Arc::default(),
+                tls: None,
+            });
         };
         let tls = config.tls.clone().map(|tls| {
             Tls::load(TlsFiles {
@@ -46,10 +57,17 @@ impl Apart {
         };
         let channel = dial(address.parse()?, Role::Backend, tls.clone());
         let remote = Arc::new(RemoteBackend::new(channel, form));
-        let built_in = Route::new(config.built_in.iter().cloned(), built_in);
+        let mut built_in = Route::new(config.built_in.iter().cloned(), built_in);
+        "built_in".clone_into(&mut built_in.name);
         let routes = Routes::new(remote, [built_in]).context("key `backend.built_in`")?;
+        let (routes, counts) = (Arc::new(routes), Arc::<ServerCounts>::default());
         Ok(Self {
-            backend: Arc::new(routes),
+            measured: vec![
+                Arc::<Routes>::clone(&routes),
+                Arc::<ServerCounts>::clone(&counts),
+            ],
+            backend: routes,
+            counts,
             tls,
         })
     }
@@ -67,7 +85,7 @@ impl Apart {
         let Some(address) = &config.push_listen else {
             return Ok(None);
         };
-        let server = Server::new().push(PushService::new(pushes));
+        let server = Server::counted(Arc::clone(&self.counts)).push(PushService::new(pushes));
         let bound = server.bind(&address.parse()?, self.tls.clone()).await;
         let bound = bound.with_context(|| format!("can't listen on {address} (pushes)"))?;
         Ok(Some(bound))

@@ -96,7 +96,8 @@ impl Server {
             anyhow!("can't listen on {address} (admin): {error}{help}")
         })?;
 
-        let measured = vec![gateway.measured(), Arc::new(sessions.clone())];
+        let mut measured = apart.measured.clone();
+        measured.extend([gateway.measured(), Arc::new(sessions.clone())]);
         let endpoints = endpoints(&gateway, &admin)?;
         built_in.publish(advertised(&config, &endpoints));
         let welcome = Welcome::new(&key, &config, &endpoints).to_string();

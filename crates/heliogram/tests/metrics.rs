@@ -43,7 +43,7 @@ fn a_handshake_and_a_call_are_in_the_numbers() {
 #[test]
 fn every_number_is_in_the_document_and_no_other_is() {
     let directory = tempfile::tempdir().unwrap();
-    let _server = Server::start(directory.path(), &[]);
+    let _server = everything(directory.path());
     let page = page(directory.path());
     let said: BTreeSet<_> = page
         .lines()
@@ -62,6 +62,17 @@ fn every_number_is_in_the_document_and_no_other_is() {
         .map(|name| name.strip_prefix("heliogram_").unwrap())
         .collect();
     assert_eq!(said, promised);
+}
+
+/// A server that has whatever one process can have.
+fn everything(data: &Path) -> Server {
+    let (configuration, socket) = (data.join("heliogram.toml"), data.join("push.sock"));
+    let text = format!(
+        "[backend]\naddress = \"127.0.0.1:1\"\npush_listen = \"unix:{}\"\n",
+        socket.display()
+    );
+    std::fs::write(&configuration, text).unwrap();
+    Server::start(data, &["--config", configuration.to_str().unwrap()])
 }
 
 fn page(data: &Path) -> String {

@@ -5,16 +5,19 @@ use std::sync::Arc;
 use heliogram_ports::{AuthKeys, Binding, Inserted, Unavailable};
 use heliogram_proto::ids::AuthKeyId;
 use heliogram_proto::limits::EXCEPT_KEYS_MAX;
+use tokio::time::Instant;
 use tonic::{Request, Response, Status};
 
 use crate::generated::cluster as wire;
 use crate::generated::cluster::auth_keys_server::AuthKeys as KeysContract;
 use crate::generated::cluster::key_changes_server::KeyChanges as ChangesContract;
+use crate::metrics::{KeyAnswer, ServerCounts};
 use crate::wire::{bound_to, record_from, record_to};
 
 /// Answers gateways: what is there, and what is new.
 pub struct KeysService {
     keys: Arc<dyn AuthKeys>,
+    counts: Arc<ServerCounts>,
 }
 
 /// Answers session nodes: what changes.
@@ -26,7 +29,15 @@ impl KeysService {
     /// Answers from `keys`.
     #[must_use]
     pub fn new(keys: Arc<dyn AuthKeys>) -> Self {
-        Self { keys }
+        Self {
+            keys,
+            counts: Arc::default(),
+        }
+    }
+
+    /// Counts there from now on.
+    pub(crate) fn count(&mut self, counts: Arc<ServerCounts>) {
+        self.counts = counts;
     }
 }
 
@@ -57,7 +68,15 @@ impl KeysContract for KeysService {
         request: Request<wire::FindRequest>,
     ) -> Result<Response<wire::FindReply>, Status> {
         let id = AuthKeyId(request.into_inner().id);
-        let found = self.keys.find(id).await.map_err(unavailable)?;
+        let since = Instant::now();
+        let found = self.keys.find(id).await;
+        let answer = match &found {
+            Ok(Some(_)) => KeyAnswer::Present,
+            Ok(None) => KeyAnswer::Absent,
+            Err(Unavailable) => KeyAnswer::Unavailable,
+        };
+        self.counts.keys.answered(answer, since.elapsed());
+        let found = found.map_err(unavailable)?;
         let record = found.map(|record| record_to(&record));
         Ok(Response::new(wire::FindReply { record }))
     }
@@ -73,7 +92,15 @@ impl KeysContract for KeysService {
         if record.facts.perm.is_some() {
             return Err(Status::invalid_argument("a new key is not bound"));
         }
-        let inserted = match self.keys.insert(record).await.map_err(unavailable)? {
+        let since = Instant::now();
+        let inserted = self.keys.insert(record).await;
+        let answer = match inserted {
+            Ok(Inserted::Stored) => KeyAnswer::Stored,
+            Ok(Inserted::Duplicate) => KeyAnswer::Duplicate,
+            Err(Unavailable) => KeyAnswer::Unavailable,
+        };
+        self.counts.keys.answered(answer, since.elapsed());
+        let inserted = match inserted.map_err(unavailable)? {
             Inserted::Stored => wire::Inserted::Stored,
             Inserted::Duplicate => wire::Inserted::Duplicate,
         };

@@ -4,6 +4,7 @@ use std::pin::Pin;
 use std::task::{Context, Poll};
 use std::{fmt, io};
 
+use heliogram_ports::metrics::Held;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tonic::transport::server::Connected;
 
@@ -18,6 +19,8 @@ impl<T: AsyncRead + AsyncWrite + Send + Unpin> Duplex for T {}
 pub(super) struct Io {
     stream: Box<dyn Duplex>,
     peer: Peer,
+    /// Counted for as long as it is open.
+    held: Option<Held>,
 }
 
 impl Io {
@@ -25,7 +28,14 @@ impl Io {
         Self {
             stream: Box::new(stream),
             peer,
+            held: None,
         }
+    }
+
+    /// Has it counted for as long as it is open.
+    pub(super) fn held(mut self, held: Held) -> Self {
+        self.held = Some(held);
+        self
     }
 }
 

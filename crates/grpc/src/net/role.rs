@@ -1,7 +1,11 @@
 //! What a process is, by its certificate.
 
+use std::sync::Arc;
+
 use tonic::service::Interceptor;
 use tonic::{Request, Status};
+
+use crate::metrics::ServerCounts;
 
 /// What a process is in the cluster. Its certificate names it by a DNS name of its own.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -51,8 +55,11 @@ impl Peer {
 }
 
 /// Lets requests of one role through.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Only(pub(super) Role);
+#[derive(Clone, Debug)]
+pub(super) struct Only {
+    pub(super) role: Role,
+    pub(super) counts: Arc<ServerCounts>,
+}
 
 impl Interceptor for Only {
     fn call(&mut self, request: Request<()>) -> Result<Request<()>, Status> {
@@ -60,10 +67,11 @@ impl Interceptor for Only {
         let may = request
             .extensions()
             .get::<Peer>()
-            .is_some_and(|peer| peer.is(self.0));
+            .is_some_and(|peer| peer.is(self.role));
         if may {
             Ok(request)
         } else {
+            self.counts.refused_requests.add_one();
             Err(Status::permission_denied(
                 "the certificate does not name the role that this service is for",
             ))

@@ -30,6 +30,7 @@ use crate::limits::{
     KEEPALIVE, MESSAGE_BYTES_MAX, REQUESTS_PER_CONNECTION_MAX, TLS_HANDSHAKE_MAX,
     TLS_HANDSHAKES_MAX,
 };
+use crate::metrics::ServerCounts;
 use crate::push::PushService;
 use crate::sessions::SessionsService;
 
@@ -38,12 +39,19 @@ pub struct Server {
     routes: RoutesBuilder,
     health: HealthReporter,
     names: Vec<&'static str>,
+    counts: Arc<ServerCounts>,
 }
 
 impl Server {
     /// Makes a server without services.
     #[must_use]
     pub fn new() -> Self {
+        Self::counted(Arc::default())
+    }
+
+    /// Makes a server without services that counts there what it does.
+    #[must_use]
+    pub fn counted(counts: Arc<ServerCounts>) -> Self {
         let (health, service) = tonic_health::server::health_reporter();
         let mut routes = RoutesBuilder::default();
         routes.add_service(service);
@@ -51,6 +59,7 @@ impl Server {
             routes,
             health,
             names: Vec::new(),
+            counts,
         }
     }
 
@@ -66,7 +75,8 @@ impl Server {
 
     /// Takes updates of backends.
     #[must_use]
-    pub fn push(mut self, service: PushService) -> Self {
+    pub fn push(mut self, mut service: PushService) -> Self {
+        service.count(Arc::clone(&self.counts));
         let service = PushServer::new(service).max_decoding_message_size(MESSAGE_BYTES_MAX);
         self.names.push("heliogram.backend.v1.Push");
         self.add(service, Role::Backend)
@@ -74,7 +84,8 @@ impl Server {
 
     /// Answers questions of gateways about keys.
     #[must_use]
-    pub fn keys(mut self, service: KeysService) -> Self {
+    pub fn keys(mut self, mut service: KeysService) -> Self {
+        service.count(Arc::clone(&self.counts));
         self.names.push("heliogram.cluster.v1.AuthKeys");
         self.add(AuthKeysServer::new(service), Role::Gateway)
     }
@@ -138,7 +149,11 @@ impl Server {
             + 'static,
         S::Future: Send + 'static,
     {
-        let service = tonic::service::interceptor::InterceptedService::new(service, Only(role));
+        let only = Only {
+            role,
+            counts: Arc::clone(&self.counts),
+        };
+        let service = tonic::service::interceptor::InterceptedService::new(service, only);
         self.routes.add_service(service);
         self
     }
@@ -209,7 +224,11 @@ impl Bound {
             .map_err(io::Error::other)?;
         self.server.routes.add_service(reflection);
         let (accepted, connections) = mpsc::channel(1);
-        let accepting = tokio::spawn(accept(self.listener, accepted));
+        let accepting = tokio::spawn(accept(
+            self.listener,
+            accepted,
+            Arc::clone(&self.server.counts),
+        ));
         let served = tonic::transport::Server::builder()
             .http2_keepalive_interval(Some(KEEPALIVE))
             .http2_keepalive_timeout(Some(KEEPALIVE))
@@ -280,7 +299,11 @@ async fn bind_unix(path: &Path) -> io::Result<UnixListener> {
 }
 
 /// Takes connections until nobody wants them.
-async fn accept(listener: Listener, greeted: mpsc::Sender<io::Result<Io>>) {
+async fn accept(
+    listener: Listener,
+    greeted: mpsc::Sender<io::Result<Io>>,
+    counts: Arc<ServerCounts>,
+) {
     let handshakes = Arc::new(Semaphore::new(TLS_HANDSHAKES_MAX));
     loop {
         let Ok(turn) = Arc::clone(&handshakes).acquire_owned().await else {
@@ -292,13 +315,23 @@ async fn accept(listener: Listener, greeted: mpsc::Sender<io::Result<Io>>) {
         };
         match stream {
             Ok(accepted) => {
-                let greeted = greeted.clone();
+                let (greeted, counts) = (greeted.clone(), Arc::clone(&counts));
                 tokio::spawn(async move {
                     let _turn = turn;
-                    match accepted.greet().await {
-                        // Nobody takes it once the server has ended.
-                        Ok(io) => drop(greeted.send(Ok(io)).await),
-                        Err(error) => tracing::debug!(%error, "a connection was refused"),
+                    let greeting = counts.handshakes.hold();
+                    let io = accepted.greet().await;
+                    drop(greeting);
+                    match io {
+                        Ok(io) => {
+                            counts.opened.add_one();
+                            let io = io.held(counts.connections.hold());
+                            // Nobody takes it once the server has ended.
+                            drop(greeted.send(Ok(io)).await);
+                        }
+                        Err(error) => {
+                            counts.handshakes_failed.add_one();
+                            tracing::debug!(%error, "a connection was refused");
+                        }
                     }
                 });
             }

@@ -13,18 +13,34 @@ use crate::generated::backend::pushes_request::Request as Asked;
 use crate::generated::backend::{
     PushReply, PushRequest, PushesReply, PushesRequest, SetUserReply, SetUserRequest,
 };
+use crate::metrics::ServerCounts;
 use crate::wire::push_from;
 
 /// Takes updates of backends in other processes to the sessions of this one.
 pub struct PushService {
+    taking: Taking,
+}
+
+/// What every push needs.
+#[derive(Clone)]
+struct Taking {
     pushes: Arc<dyn Pushes>,
+    counts: Arc<ServerCounts>,
 }
 
 impl PushService {
     /// Serves `pushes`.
     #[must_use]
     pub fn new(pushes: Arc<dyn Pushes>) -> Self {
-        Self { pushes }
+        let counts = Arc::default();
+        Self {
+            taking: Taking { pushes, counts },
+        }
+    }
+
+    /// Counts there from now on.
+    pub(crate) fn count(&mut self, counts: Arc<ServerCounts>) {
+        self.taking.counts = counts;
     }
 }
 
@@ -34,19 +50,32 @@ impl std::fmt::Debug for PushService {
     }
 }
 
-fn push(pushes: &dyn Pushes, push: PushRequest) -> Result<(), Status> {
-    let refused = |refused| Status::invalid_argument(format!("{refused}"));
-    pushes.push(push_from(push)?).map_err(refused)
-}
+impl Taking {
+    fn push(&self, push: PushRequest) -> Result<(), Status> {
+        let refused = |refused| Status::invalid_argument(format!("{refused}"));
+        let push = push_from(push).map_err(Status::from);
+        let outcome = push.and_then(|push| self.pushes.push(push).map_err(refused));
+        let counts = &self.counts.pushes;
+        let count = if outcome.is_ok() {
+            &counts.taken
+        } else {
+            &counts.refused
+        };
+        count.add_one();
+        outcome
+    }
 
-fn set_user(pushes: &dyn Pushes, request: &SetUserRequest) {
-    pushes.set_user(Identity(AuthKeyId(request.identity)), request.user);
+    fn set_user(&self, request: &SetUserRequest) {
+        self.counts.pushes.users.add_one();
+        let identity = Identity(AuthKeyId(request.identity));
+        self.pushes.set_user(identity, request.user);
+    }
 }
 
 #[tonic::async_trait]
 impl Contract for PushService {
     async fn push(&self, request: Request<PushRequest>) -> Result<Response<PushReply>, Status> {
-        push(&*self.pushes, request.into_inner())?;
+        self.taking.push(request.into_inner())?;
         Ok(Response::new(PushReply {}))
     }
 
@@ -54,7 +83,7 @@ impl Contract for PushService {
         &self,
         request: Request<SetUserRequest>,
     ) -> Result<Response<SetUserReply>, Status> {
-        set_user(&*self.pushes, request.get_ref());
+        self.taking.set_user(request.get_ref());
         Ok(Response::new(SetUserReply {}))
     }
 
@@ -65,26 +94,23 @@ impl Contract for PushService {
         request: Request<Streaming<PushesRequest>>,
     ) -> Result<Response<Self::PushesStream>, Status> {
         let (replies, sent) = mpsc::channel(REPLIES_AHEAD);
-        tokio::spawn(take(
-            Arc::clone(&self.pushes),
-            request.into_inner(),
-            replies,
-        ));
+        tokio::spawn(take(self.taking.clone(), request.into_inner(), replies));
         Ok(Response::new(ReceiverStream::new(sent)))
     }
 }
 
 async fn take(
-    pushes: Arc<dyn Pushes>,
+    taking: Taking,
     mut requests: Streaming<PushesRequest>,
     replies: mpsc::Sender<Result<PushesReply, Status>>,
 ) {
+    let _open = taking.counts.pushes.streams.hold();
     let mut done = 0;
     while let Ok(Some(PushesRequest { request })) = requests.message().await {
         let outcome = match request {
-            Some(Asked::Push(request)) => push(&*pushes, request),
+            Some(Asked::Push(request)) => taking.push(request),
             Some(Asked::SetUser(request)) => {
-                set_user(&*pushes, &request);
+                taking.set_user(&request);
                 Ok(())
             }
             None => Err(Status::invalid_argument("a request must ask for something")),

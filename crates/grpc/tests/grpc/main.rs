@@ -11,6 +11,7 @@ mod backend;
 mod certificates;
 mod cluster;
 mod keys;
+mod metrics;
 mod process;
 mod roles;
 mod sessions;
