@@ -45,7 +45,7 @@ async fn main() -> anyhow::Result<()> {
         keys: Keyring::new([server_key(&data)?]),
         dcs: Dcs::Any,
         legacy_padding: true,
-        term: store.term,
+        term: store.term.into(),
     };
 
     let keys: Arc<dyn AuthKeys> = Arc::new(store.keys);

@@ -192,7 +192,7 @@ impl Server {
             keys: Keyring::new([RSA_KEY.clone()]),
             dcs: Dcs::Any,
             legacy_padding: true,
-            term,
+            term: term.into(),
         };
         let port = Arc::new(port);
         let sessions = Arc::<LocalPort>::clone(&port);

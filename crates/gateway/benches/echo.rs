@@ -135,7 +135,7 @@ async fn start_gateway(key: &AuthKey) -> io::Result<SocketAddr> {
         keys: Keyring::new([]),
         dcs: Dcs::Any,
         legacy_padding: false,
-        term: Term(1),
+        term: Term(1).into(),
     };
     let gateway = Gateway::bind(config, Arc::new(keys), Arc::new(Echo::default()), exchange)?;
     let address = gateway.addresses().first().map(|listener| listener.address);

@@ -493,7 +493,7 @@ mod tests {
             keys: Keyring::new([]),
             dcs: Dcs::Any,
             legacy_padding: true,
-            term: Term(1),
+            term: Term(1).into(),
         };
         let keys = Arc::new(MemoryKeys::new());
         let edge = Edge::new(Config::default(), keys, Arc::new(Silent), exchange).unwrap();

@@ -81,7 +81,7 @@ impl Server {
                     .collect(),
             ),
             legacy_padding: true,
-            term: store.term,
+            term: store.term.into(),
         };
         let gateway = Gateway::bind(
             gateway_config(&config),

@@ -126,7 +126,7 @@ async fn start(keys: &[AuthKey], backend: Arc<Broadcaster>) -> io::Result<Socket
         keys: Keyring::new([]),
         dcs: Dcs::Any,
         legacy_padding: false,
-        term: Term(1),
+        term: Term(1).into(),
     };
     let mut config = Config::default();
     config.listeners = vec![Listener::tcp((Ipv4Addr::LOCALHOST, 0).into())];

@@ -95,7 +95,7 @@ impl Exchange {
             keys: Keyring::new([RSA_KEY.clone()]),
             dcs: Dcs::Any,
             legacy_padding: false,
-            term: Term(1),
+            term: Term(1).into(),
         });
         let client_config = client::Config {
             keys: known,

@@ -47,7 +47,7 @@ impl Server {
             keys: Keyring::new([RSA_KEY.clone()]),
             dcs: Dcs::Any,
             legacy_padding: true,
-            term,
+            term: term.into(),
         };
         let gateway = Gateway::bind(config, store, Arc::new(port.clone()), exchange).unwrap();
         let addresses = gateway.addresses();

@@ -114,7 +114,7 @@ async fn start(keys: u8) -> (Arc<Numbering>, SocketAddr, Vec<AuthKey>) {
         keys: Keyring::new([]),
         dcs: Dcs::Any,
         legacy_padding: true,
-        term: Term(1),
+        term: Term(1).into(),
     };
     let host = Arc::new(Numbering::default());
     let port: Arc<dyn SessionPort> = Arc::<Numbering>::clone(&host);

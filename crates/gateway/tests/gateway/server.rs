@@ -46,7 +46,7 @@ impl Server {
             keys: Keyring::new([RSA_KEY.clone()]),
             dcs: Dcs::Any,
             legacy_padding: true,
-            term: Term(1),
+            term: Term(1).into(),
         };
         let port: Arc<dyn SessionPort> = Arc::<Echo>::clone(&sessions);
         let gateway = Gateway::bind(config, keys, port, exchange).unwrap();

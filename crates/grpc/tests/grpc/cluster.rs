@@ -151,7 +151,7 @@ impl Cluster {
             keys: Keyring::new([RSA_KEY.clone()]),
             dcs: Dcs::Any,
             legacy_padding: true,
-            term: Term(self.term),
+            term: Term(self.term).into(),
         };
         let gateway = Gateway::bind(config, keys, sessions, exchange).unwrap();
         RunningGateway {

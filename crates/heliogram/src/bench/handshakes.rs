@@ -189,7 +189,7 @@ impl Table {
             keys: Keyring::new([key.clone()]),
             dcs: Dcs::Any,
             legacy_padding: true,
-            term: Term(1),
+            term: Term(1).into(),
         };
         Ok(Self {
             table: Exchanges::new(config, Limits::default()),

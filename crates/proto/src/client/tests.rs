@@ -491,7 +491,8 @@ impl Server {
             }
             Query::Step(Step::SetClientDhParams(query)) => {
                 let derived = self.second.take().unwrap().handle(&query).unwrap().run();
-                self.keys.push(derived.record(now, TERM).unwrap().key);
+                self.keys
+                    .push(derived.record(now, &TERM.into()).unwrap().key);
                 derived.accept()
             }
             Query::MsgsAck => return Vec::new(),

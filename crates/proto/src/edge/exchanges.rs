@@ -474,7 +474,7 @@ impl Exchanges {
         pending: Pending,
         cx: &mut Cx<'_, Effect>,
     ) {
-        let Some(record) = derived.record(cx.now, self.config.term) else {
+        let Some(record) = derived.record(cx.now, &self.config.term) else {
             return self.settle(ticket, &pending, rejected(derived), cx);
         };
         if let Some(exchange) = self.exchange(ticket) {

@@ -35,11 +35,11 @@ use rand_core::CryptoRng;
 use super::inner::Inner;
 use super::params::{self, Hashed, Nonce, Verdict, nonces_match};
 use crate::cx::{Now, Unix};
-use crate::ids::{AuthKeyId, Term};
+use crate::ids::AuthKeyId;
 use crate::limits::{DH_RETRIES_MAX, TEMP_KEY_LIFE_S_MAX};
 use crate::port::{FirstSalt, KeyFacts, KeyKind, KeyRecord};
 
-pub use config::{Config, Dcs, Keyring};
+pub use config::{Config, Dcs, Keyring, Terms};
 pub use query::{Query, Refusal, Step};
 pub use worker::Worker;
 
@@ -404,7 +404,7 @@ pub struct Derived {
 impl Derived {
     /// Returns what is to be stored before the client hears of it; `None` if the id is zero, which no key may have.
     #[must_use]
-    pub fn record(&self, now: Now, term: Term) -> Option<KeyRecord> {
+    pub fn record(&self, now: Now, terms: &Terms) -> Option<KeyRecord> {
         let id = self.key.id();
         let since_unix_s = now.unix.seconds();
         let salt = params::first_salt(&self.state.secrets.new_nonce, &self.state.server_nonce);
@@ -416,7 +416,7 @@ impl Derived {
                 dc: self.state.dc,
                 first_salt: Some(FirstSalt {
                     salt,
-                    term,
+                    term: terms.of(id),
                     since_unix_s,
                 }),
             },

@@ -125,7 +125,7 @@ pub(crate) fn server_config() -> server::Config {
         keys: Keyring::new([server_key()]),
         dcs: Dcs::Listed(vec![2]),
         legacy_padding: true,
-        term: TERM,
+        term: TERM.into(),
     }
 }
 

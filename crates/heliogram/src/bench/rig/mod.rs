@@ -101,7 +101,7 @@ pub(crate) fn serve_on(runtime: &Handle, store: Store) -> anyhow::Result<Listeni
         keys: Keyring::new([private]),
         dcs: Dcs::Any,
         legacy_padding: true,
-        term: store.term,
+        term: store.term.into(),
     };
     let gateway = Gateway::bind(config, store.keys, Arc::new(sessions.clone()), exchange)?;
     let bound = gateway.addresses();

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use heliogram_crypto::rsa::PrivateKey;
 
-use crate::ids::Term;
+use crate::ids::{AuthKeyId, Term};
 
 /// What a server's exchanges have in common.
 #[derive(Clone, Debug)]
@@ -15,9 +15,55 @@ pub struct Config {
     pub dcs: Dcs,
     /// Accept the padding with SHA-1 that older clients use, besides `RSA_PAD`.
     pub legacy_padding: bool,
-    /// The term of whoever owns new keys: the first salt is valid in it only.
-    pub term: Term,
+    /// The term of whoever owns a new key: its first salt is valid in it only.
+    pub term: Terms,
 }
+
+/// The term of whoever owns a key.
+#[derive(Clone)]
+pub struct Terms(Of);
+
+#[derive(Clone)]
+enum Of {
+    All(Term),
+    Each(Arc<dyn Fn(AuthKeyId) -> Option<Term> + Send + Sync>),
+}
+
+impl Terms {
+    /// Asks for each key anew. While nobody owns it, its first salt is good for nothing: its client is told another one.
+    #[must_use]
+    pub fn of_each(term: impl Fn(AuthKeyId) -> Option<Term> + Send + Sync + 'static) -> Self {
+        Self(Of::Each(Arc::new(term)))
+    }
+
+    /// Returns the term of the owner of `key`.
+    #[must_use]
+    pub fn of(&self, key: AuthKeyId) -> Term {
+        match &self.0 {
+            Of::All(term) => *term,
+            Of::Each(term) => term(key).unwrap_or(NOBODYS),
+        }
+    }
+}
+
+impl From<Term> for Terms {
+    /// One owner has all keys.
+    fn from(term: Term) -> Self {
+        Self(Of::All(term))
+    }
+}
+
+impl core::fmt::Debug for Terms {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        match &self.0 {
+            Of::All(term) => write!(f, "{term:?}"),
+            Of::Each(_) => f.write_str("Terms(…)"),
+        }
+    }
+}
+
+/// A term that no owner has.
+const NOBODYS: Term = Term(0);
 
 /// The server's private keys, in the order in which their fingerprints are offered.
 #[derive(Clone)]
@@ -88,3 +134,17 @@ impl Dcs {
 
 /// What clients add to the number of a test data centre.
 const TEST_DC_OFFSET: u32 = 10_000;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_key_has_the_term_of_its_owner_and_none_that_is_anybodys_without_one() {
+        let terms = Terms::of_each(|key| (key.0 == 1).then_some(Term(7)));
+        let of = |terms: &Terms, key| terms.of(AuthKeyId(key));
+        assert_eq!((of(&terms, 1), of(&terms, 2)), (Term(7), NOBODYS));
+        let terms = Terms::from(Term(9));
+        assert_eq!((of(&terms, 1), of(&terms, 2)), (Term(9), Term(9)));
+    }
+}

@@ -201,7 +201,7 @@ fn after_a_retry_only_the_hash_of_the_failed_key_is_a_retry_id() {
     };
     let failed = honest(Reply::honest().server);
     let failed_key = failed
-        .record(now(Duration::ZERO), crate::ids::Term(1))
+        .record(now(Duration::ZERO), &crate::ids::Term(1).into())
         .unwrap()
         .key;
     let right = i64::from_le_bytes(failed_key.aux_hash());

@@ -82,7 +82,7 @@ fn after_five_retries_the_sixth_try_may_still_succeed() {
         (client, query) = round.run(&mut random(9)).unwrap();
     }
     let derived = derive(server, &query);
-    let record = derived.record(now(Duration::ZERO), TERM).unwrap();
+    let record = derived.record(now(Duration::ZERO), &TERM.into()).unwrap();
     let Outcome::Made(made) = client.handle(&derived.accept()).unwrap() else {
         panic!("dh_gen_ok makes a key");
     };
@@ -177,7 +177,7 @@ fn debug_output_shows_no_secret() {
 fn exchange(config: client::Config) -> (Made, KeyRecord) {
     let (client, query, server) = up_to_client_dh(config);
     let derived = derive(server, &query);
-    let record = derived.record(now(Duration::ZERO), TERM).unwrap();
+    let record = derived.record(now(Duration::ZERO), &TERM.into()).unwrap();
     let Outcome::Made(made) = client.handle(&derived.accept()).unwrap() else {
         panic!("dh_gen_ok makes a key");
     };

@@ -165,7 +165,7 @@ fn replay_as_server(transcript: &Value) {
     for retry in secrets["retries"].as_array().unwrap() {
         let (query, answer) = (next(), next());
         let derived = state.handle(&set_client_dh_params(&query)).unwrap().run();
-        let record = derived.record(at(NOW_S), TERM).unwrap();
+        let record = derived.record(at(NOW_S), &TERM.into()).unwrap();
         assert_eq!(record.key.expose()[..], hex(&retry["auth_key"]));
         let Rejected::Retry {
             next,
@@ -180,7 +180,7 @@ fn replay_as_server(transcript: &Value) {
 
     let (query, answer) = (next(), next());
     let derived = state.handle(&set_client_dh_params(&query)).unwrap().run();
-    let record = derived.record(at(NOW_S), TERM).unwrap();
+    let record = derived.record(at(NOW_S), &TERM.into()).unwrap();
     assert_eq!(record.key.expose()[..], hex(&secrets["auth_key"]));
     assert_eq!(
         record.facts.id.0,
