@@ -317,10 +317,6 @@ impl State {
 }
 
 /// What can happen to a shard.
-#[expect(
-    clippy::large_enum_variant,
-    reason = "nearly all are frames, which lie in buffers that are used again"
-)]
 pub(crate) enum Step {
     /// A message, or the end of a link.
     Input(Input),
