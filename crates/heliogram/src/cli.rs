@@ -10,6 +10,7 @@ use clap::{Args, Parser, Subcommand};
 use crate::bench::{self, Benchmark};
 use crate::commands;
 use crate::commands::call::CallOptions;
+use crate::commands::ready::ReadyOptions;
 use crate::commands::watch::WatchOptions;
 use crate::config::{Config, DcId, parse_address};
 use crate::remote::EXIT_CODES;
@@ -29,6 +30,7 @@ fn dispatch(cli: Cli) -> anyhow::Result<ExitCode> {
     match cli.command {
         Command::Call(options) => return Ok(commands::call::run(&options)),
         Command::Watch(options) => return Ok(commands::watch::run(&options)),
+        Command::Ready(options) => return commands::ready::run(&options),
         Command::Serve(options) => commands::serve::run(options.effective()?),
         Command::Keygen { data } => commands::keygen::run(&data),
         Command::Fingerprint { file } => commands::fingerprint::run(&file),
@@ -72,6 +74,8 @@ enum Command {
         /// A PEM file: PKCS#1, or PKCS#8 for a private key.
         file: PathBuf,
     },
+    /// Asks a process of this machine whether it is ready, and fails if it is not: for scripts and containers.
+    Ready(ReadyOptions),
     /// Calls one method of a server and prints its answer as JSON: curl for MTProto.
     ///
     /// Any method of layer 222, or of a schema file. --describe tells what it takes; arguments are, as their types say:

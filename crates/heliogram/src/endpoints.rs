@@ -3,12 +3,13 @@
 use std::net::SocketAddr;
 use std::path::Path;
 
-use serde::Serialize;
+use anyhow::Context as _;
+use serde::{Deserialize, Serialize};
 
 use crate::files::{self, Readers};
 
 /// Every bound address.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Deserialize, Serialize)]
 pub(crate) struct Endpoints {
     /// TCP listeners, in the order of the configuration.
     pub(crate) tcp: Vec<SocketAddr>,
@@ -28,6 +29,16 @@ impl Endpoints {
         let mut text = serde_json::to_vec_pretty(self)?;
         text.push(b'\n');
         files::write_atomically(&data.join(FILE_NAME), Readers::Everyone, &text)
+    }
+
+    /// Reads the file of a process that is running.
+    ///
+    /// # Errors
+    ///
+    /// If it is not there, or no such file.
+    pub(crate) fn read(data: &Path) -> anyhow::Result<Self> {
+        let text = std::fs::read(data.join(FILE_NAME))?;
+        serde_json::from_slice(&text).context("it can't be understood")
     }
 
     /// Removes the file of an earlier run: whoever finds the file finds this run's.

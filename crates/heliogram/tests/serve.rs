@@ -47,6 +47,31 @@ fn a_client_makes_a_key_calls_comes_back_and_calls_again() {
 }
 
 #[test]
+fn who_asks_whether_a_server_is_ready_hears_so_while_it_runs_and_only_then() {
+    let directory = tempfile::tempdir().unwrap();
+    let ready = |option: &str, value: &str| {
+        let mut ask = Command::new(env!("CARGO_BIN_EXE_heliogram"));
+        ask.args(["ready", option, value]).output().unwrap()
+    };
+    let data = directory.path().to_str().unwrap();
+    let before = ready("--data", data);
+    let mut server = Server::start(directory.path(), &[]);
+    let admin = server.admin().to_string();
+
+    let while_it_runs = [ready("--data", data), ready("--admin", &admin)];
+    server.child.kill().unwrap();
+    server.child.wait().unwrap();
+    let after = ready("--admin", &admin);
+
+    assert!(while_it_runs.iter().all(|it| it.status.success()));
+    for (failed, why) in [(before, "not ready yet"), (after, "is it running?")] {
+        assert_eq!(failed.status.code(), Some(1));
+        let error = String::from_utf8(failed.stderr).unwrap();
+        assert!(error.contains(why), "{error}");
+    }
+}
+
+#[test]
 fn a_key_for_a_data_centre_that_is_not_served_is_refused_with_444() {
     let directory = tempfile::tempdir().unwrap();
     let server = Server::start(directory.path(), &[]);

@@ -4,5 +4,6 @@ pub(crate) mod call;
 pub(crate) mod config_show;
 pub(crate) mod fingerprint;
 pub(crate) mod keygen;
+pub(crate) mod ready;
 pub(crate) mod serve;
 pub(crate) mod watch;

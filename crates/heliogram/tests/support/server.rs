@@ -49,6 +49,11 @@ impl Server {
         first.as_str().unwrap().parse().unwrap()
     }
 
+    pub(crate) fn admin(&self) -> SocketAddr {
+        let admin = self.endpoints.get("admin").unwrap();
+        admin.as_str().unwrap().parse().unwrap()
+    }
+
     pub(crate) fn public_key(&self) -> PublicKey {
         PublicKey::from_pem(&self.public_pem).unwrap()
     }
