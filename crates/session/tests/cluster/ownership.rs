@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use heliogram_ports::SessionPort;
-use heliogram_ports::metrics::{Measured, Meter, Metric, Times};
+use heliogram_ports::metrics::{Measured, Readings};
 use heliogram_proto::ids::Term;
 
 use crate::rig::{Client, Cluster, LATER, NOW, PATIENCE, first_salt, part, reply};
@@ -234,24 +234,6 @@ async fn what_a_host_has_counted_stays_counted_when_it_is_gone() {
 }
 
 /// Returns what a port has counted.
-fn count(port: &dyn Measured, name: &'static str) -> u64 {
-    struct One(&'static str, Option<u64>);
-
-    impl Meter for One {
-        fn counts(&mut self, _: Metric, _: &str, _: &[(&str, u64)]) {}
-
-        fn count(&mut self, metric: Metric, value: u64) {
-            if metric.name == self.0 {
-                self.1 = Some(value);
-            }
-        }
-
-        fn level(&mut self, _: Metric, _: u64) {}
-
-        fn times(&mut self, _: Metric, _: &Times) {}
-    }
-
-    let mut meter = One(name, None);
-    port.measure(&mut meter);
-    meter.1.expect("there is such a count")
+fn count(port: &dyn Measured, name: &str) -> u64 {
+    Readings::of(port).0[name]
 }
