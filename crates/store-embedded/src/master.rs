@@ -75,8 +75,9 @@ fn read(path: &Path) -> Result<Zeroizing<String>, Unreadable> {
             other(error)
         }
     })?;
-    let mode = file.metadata().map_err(other)?.mode() & 0o777;
-    if mode & 0o077 != 0 {
+    let metadata = file.metadata().map_err(other)?;
+    let mode = metadata.mode() & 0o777;
+    if is_open(mode, metadata.uid(), own_user()) {
         let reason = format!(
             "others can read it (mode {mode:03o}): chmod 600 {}",
             path.display()
@@ -90,6 +91,24 @@ fn read(path: &Path) -> Result<Zeroizing<String>, Unreadable> {
         .map_err(other)?;
     Ok(text)
 }
+
+/// Tells whether others may read a file, or write to it: all but its owner, and the group of a file that the system's
+/// administrator has given to a process, as containers get theirs.
+const fn is_open(mode: u32, owner: u32, user: u32) -> bool {
+    let others = if owner == ROOT && user != ROOT {
+        0o027
+    } else {
+        0o077
+    };
+    mode & others != 0
+}
+
+/// Returns whose process this is; what can't be found out is taken for the administrator's, whose files nobody else may read.
+fn own_user() -> u32 {
+    std::fs::metadata("/proc/self").map_or(ROOT, |own| own.uid())
+}
+
+const ROOT: u32 = 0;
 
 /// Makes the file with one new key: whole on disk under its name, or not there at all.
 fn make(path: &Path) -> std::io::Result<Zeroizing<String>> {
@@ -216,6 +235,26 @@ mod tests {
         assert!(error.contains("chmod 600"), "{error}");
         std::fs::set_permissions(&path, Permissions::from_mode(0o400)).unwrap();
         MasterKeyFile::Given(path).load(true).unwrap();
+    }
+
+    #[test]
+    fn a_group_may_read_what_the_administrator_has_given_to_another_user_and_nobody_may_write() {
+        let user = 10_001;
+        for (mode, owner, is_refused) in [
+            (0o440, ROOT, false),
+            (0o640, ROOT, false),
+            (0o460, ROOT, true),
+            (0o444, ROOT, true),
+            (0o400, user, false),
+            (0o440, user, true),
+        ] {
+            assert_eq!(
+                is_open(mode, owner, user),
+                is_refused,
+                "{mode:o} of {owner}"
+            );
+        }
+        assert!(is_open(0o440, ROOT, ROOT));
     }
 
     #[test]
