@@ -12,6 +12,7 @@ pub mod memory;
 pub mod metrics;
 pub mod random;
 pub mod record;
+pub mod trace;
 
 use std::future::Future;
 use std::pin::Pin;
