@@ -3,6 +3,7 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use heliogram_ports::trace::Tracer;
 use heliogram_proto::edge::network::Network;
 use heliogram_proto::edge::{keys, limiter};
 use heliogram_proto::limits::EXCHANGE_JOBS_MAX;
@@ -35,6 +36,8 @@ pub struct Config {
     pub backlog_age_max: Duration,
     /// How long a shutdown waits for calls that are running and for what is on its way out.
     pub shutdown_grace: Duration,
+    /// Traces a share of the frames, if it is given.
+    pub tracer: Option<Tracer>,
 }
 
 impl Default for Config {
@@ -52,6 +55,7 @@ impl Default for Config {
             backlog_bytes_max: 4 << 20,
             backlog_age_max: Duration::from_secs(30),
             shutdown_grace: Duration::from_secs(10),
+            tracer: None,
         }
     }
 }

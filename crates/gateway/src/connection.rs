@@ -29,6 +29,7 @@ use self::scratch::Scratch;
 use crate::edge::{Edge, Phase};
 use crate::handle::Handle;
 use crate::metrics::Reason;
+use crate::traces::Traces;
 
 /// A connection and all that is to be given back when it ends, however it ends.
 pub(crate) struct Connection {
@@ -48,6 +49,7 @@ pub(crate) struct Connection {
     end: Option<End>,
     /// Why it ends: the first reason counts.
     reason: Option<Reason>,
+    traces: Traces,
     /// As it was when the turn began.
     phase: Phase,
 }
@@ -85,6 +87,7 @@ impl Connection {
             is_drained: false,
             end: None,
             reason: None,
+            traces: Traces::default(),
             phase: Phase::Running,
         }
     }
@@ -257,7 +260,12 @@ impl Connection {
                         self.edge.request(self.id, &body);
                     }
                 }
-                Effect::Frame(frame) => to_host.push(ToHost::Frame(frame)),
+                Effect::Frame(mut frame) => {
+                    if let Some(tracer) = &self.edge.config.tracer {
+                        self.traces.frame(tracer, &mut frame);
+                    }
+                    to_host.push(ToHost::Frame(frame));
+                }
                 Effect::LoadKey { id } => self.edge.want_key(self.id, id),
                 Effect::Peer(peer) => {
                     tracing::debug!(link = self.id.0, %peer, "announced");
@@ -331,6 +339,7 @@ impl Connection {
         self.wants_drain = false;
         self.edge.sessions.drain(self.id, &mut scratch.from_host);
         if !scratch.from_host.is_empty() {
+            self.traces.sent(&scratch.from_host);
             let mut from_host = std::mem::take(&mut scratch.from_host);
             let mut link = std::mem::take(&mut scratch.link);
             self.step(now, scratch, |this, write, cx| {

@@ -24,6 +24,7 @@ mod metrics;
 mod on_drop;
 mod pool;
 mod steps;
+mod traces;
 
 pub use config::{Config, Listener, ListenerKind};
 pub use gateway::Gateway;
