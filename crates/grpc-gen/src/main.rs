@@ -24,6 +24,9 @@ fn generate(schema: &Path, out: &Path) -> Result<()> {
     fs::create_dir_all(out)?;
     // Reflection has no use for the positions of comments, and they would be most of the file.
     let mut lean = descriptors.clone();
+    // Nor for what others have defined, whose services are not ours.
+    lean.file
+        .retain(|file| file.name().starts_with("heliogram/"));
     for file in &mut lean.file {
         file.source_code_info = None;
     }
@@ -39,10 +42,11 @@ fn generate(schema: &Path, out: &Path) -> Result<()> {
 }
 
 /// The contracts, below `schema/`.
-const CONTRACTS: [&str; 3] = [
+const CONTRACTS: [&str; 4] = [
     "heliogram/backend/v1/backend.proto",
     "heliogram/cluster/v1/keys.proto",
     "heliogram/cluster/v1/sessions.proto",
+    "opentelemetry/trace.proto",
 ];
 
 /// Messages that hold keys or salts: `heliogram-grpc` writes their `Debug` by hand.

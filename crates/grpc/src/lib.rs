@@ -8,6 +8,8 @@
 //! | `SessionPort` | [`RemoteSessions`] | [`SessionsService`] | gateways |
 //! | `AuthKeys` | [`RemoteKeys`] | [`KeysService`], [`KeyChangesService`] | gateways; session nodes |
 //!
+//! [`TraceExporter`] takes spans to a collector of OpenTelemetry.
+//!
 //! [`Routes`] makes one backend of several, each for some methods.
 //!
 //! The contracts lie in `schema/heliogram`; that of backends is made to be implemented in any language. Their Rust side is
@@ -25,13 +27,16 @@ mod push;
 mod retry;
 mod routes;
 mod sessions;
+mod traces;
 mod wire;
 
 pub use backend::{BackendService, Form, RemoteBackend};
 pub use generated::backend as contract;
+pub use generated::opentelemetry as collector;
 pub use keys::{KeyChangesService, KeysService, RemoteKeys};
 pub use metrics::ServerCounts;
 pub use net::{Address, AddressError, Bound, Role, Server, Tls, TlsError, TlsFiles, dial};
 pub use push::{PushService, RemotePushes};
 pub use routes::{Route, RouteError, Routes};
 pub use sessions::{RemoteSessions, SessionsService};
+pub use traces::{EndpointError, TraceExporter, TracedProcess};

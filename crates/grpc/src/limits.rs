@@ -60,6 +60,18 @@ pub const KEEPALIVE: Duration = Duration::from_secs(10);
 /// Requests of one connection that are open at the same time.
 pub const REQUESTS_PER_CONNECTION_MAX: u32 = 32_768;
 
+/// Spans that wait for a collector of traces; one more is dropped.
+pub const SPANS_WAITING_MAX: usize = 4096;
+
+/// Spans of one message to a collector.
+pub const SPANS_PER_BATCH_MAX: usize = 512;
+
+/// How long a span waits for others to go with, at most.
+pub const SPAN_PAUSE: Duration = Duration::from_secs(1);
+
+/// How long a collector may take for a message; then the spans in it are given up.
+pub const COLLECTOR_PATIENCE: Duration = Duration::from_secs(10);
+
 const fn larger(a: usize, b: usize) -> usize {
     if a > b { a } else { b }
 }

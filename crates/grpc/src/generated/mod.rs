@@ -32,6 +32,22 @@ pub mod backend;
 )]
 /// The contracts between Heliogram's own nodes.
 pub(crate) mod cluster;
+#[allow(
+    missing_docs,
+    unnameable_types,
+    unreachable_pub,
+    unused_qualifications,
+    elided_lifetimes_in_paths,
+    clippy::all,
+    clippy::allow_attributes_without_reason,
+    clippy::exhaustive_enums,
+    clippy::missing_errors_doc,
+    clippy::too_many_lines,
+    clippy::use_self,
+    reason = "made by a machine"
+)]
+/// What collectors of traces take.
+pub mod opentelemetry;
 
 /// What reflection serves.
 pub(crate) const DESCRIPTORS: &[u8] = include_bytes!("descriptors.binpb");

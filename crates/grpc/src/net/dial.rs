@@ -55,6 +55,16 @@ async fn connect(address: &Address, role: Role, tls: Option<&Tls>) -> io::Result
     }
 }
 
+/// Returns the way to a process that is not ours, by the URL of its plain HTTP.
+pub(crate) fn dial_plainly(url: &str) -> Result<Channel, tonic::transport::Error> {
+    let endpoint = Endpoint::from_shared(url.to_owned())?;
+    Ok(endpoint
+        .http2_keep_alive_interval(KEEPALIVE)
+        .keep_alive_timeout(KEEPALIVE)
+        .connect_timeout(TLS_HANDSHAKE_MAX)
+        .connect_lazy())
+}
+
 /// Bytes that may be on their way on one stream: beyond them the reader has to keep up.
 pub(super) const STREAM_WINDOW: u32 = 4 << 20;
 

@@ -15,3 +15,4 @@ mod metrics;
 mod process;
 mod roles;
 mod sessions;
+mod traces;
