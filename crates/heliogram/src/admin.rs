@@ -1,7 +1,7 @@
 //! The admin address: `GET /live`, `GET /ready` and `GET /metrics` over HTTP/1.1.
 //!
-//! *Live* is that the process answers. *Ready* is that every listener is bound and that it is not shutting down. The
-//! numbers are for whoever [may see them](access).
+//! *Live* is that the process answers. *Ready* is that every listener is bound, that it is not shutting down, and that
+//! what it depends on is there; if not, the answer says what is missing. The numbers are for whoever [may see them](access).
 
 mod access;
 mod exposition;
@@ -28,17 +28,54 @@ use tokio::sync::Semaphore;
 pub(crate) use self::access::Access;
 
 /// Whether the server wants new clients.
-#[derive(Clone, Debug, Default)]
-pub(crate) struct Readiness(Arc<AtomicBool>);
+#[derive(Clone, Default)]
+pub(crate) struct Readiness {
+    is_open: Arc<AtomicBool>,
+    checks: Arc<[Check]>,
+}
+
+/// Something that a process depends on.
+pub(crate) struct Check {
+    what: &'static str,
+    is_there: Box<dyn Fn() -> bool + Send + Sync>,
+}
+
+impl Check {
+    /// Asks `is_there` whether `what` is there, whenever somebody wants to know.
+    pub(crate) fn new(
+        what: &'static str,
+        is_there: impl Fn() -> bool + Send + Sync + 'static,
+    ) -> Self {
+        let is_there = Box::new(is_there);
+        Self { what, is_there }
+    }
+}
 
 impl Readiness {
-    /// Sets what `GET /ready` says from now on.
-    pub(crate) fn set(&self, ready: bool) {
-        self.0.store(ready, Ordering::Release);
+    /// Not ready yet; and ready only while all of this is there.
+    pub(crate) fn new(checks: Vec<Check>) -> Self {
+        Self {
+            is_open: Arc::default(),
+            checks: checks.into(),
+        }
     }
 
-    fn is_ready(&self) -> bool {
-        self.0.load(Ordering::Acquire)
+    /// Sets whether the process wants clients from now on.
+    pub(crate) fn set(&self, is_open: bool) {
+        self.is_open.store(is_open, Ordering::Release);
+    }
+
+    fn answer(&self) -> Response<Full<Bytes>> {
+        let missing = self.checks.iter().filter(|check| !(check.is_there)());
+        let missing: Vec<_> = missing.map(|check| check.what).collect();
+        if !self.is_open.load(Ordering::Acquire) {
+            return plain(StatusCode::SERVICE_UNAVAILABLE, "not ready\n");
+        }
+        if missing.is_empty() {
+            return plain(StatusCode::OK, "ready\n");
+        }
+        let text = format!("not ready: {} is not there\n", missing.join(", "));
+        plain(StatusCode::SERVICE_UNAVAILABLE, text)
     }
 }
 
@@ -140,8 +177,7 @@ fn respond(
     }
     match path {
         "/live" => plain(StatusCode::OK, "live\n"),
-        "/ready" if shown.readiness.is_ready() => plain(StatusCode::OK, "ready\n"),
-        "/ready" => plain(StatusCode::SERVICE_UNAVAILABLE, "not ready\n"),
+        "/ready" => shown.readiness.answer(),
         _ => metrics(headers, shown),
     }
 }
@@ -171,8 +207,8 @@ fn refusal(status: StatusCode) -> &'static str {
     }
 }
 
-fn plain(status: StatusCode, text: &'static str) -> Response<Full<Bytes>> {
-    let mut response = Response::new(Full::new(Bytes::from_static(text.as_bytes())));
+fn plain(status: StatusCode, text: impl Into<Bytes>) -> Response<Full<Bytes>> {
+    let mut response = Response::new(Full::new(text.into()));
     *response.status_mut() = status;
     let media_type = HeaderValue::from_static("text/plain");
     response.headers_mut().insert(CONTENT_TYPE, media_type);
@@ -218,6 +254,30 @@ mod tests {
             StatusCode::SERVICE_UNAVAILABLE
         );
         assert_eq!(status(&Method::GET, "/live", false), StatusCode::OK);
+    }
+
+    #[tokio::test]
+    async fn a_process_is_ready_only_while_all_is_there_that_it_depends_on() {
+        use http_body_util::BodyExt as _;
+
+        let is_up = Arc::new(AtomicBool::new(false));
+        let database = Arc::clone(&is_up);
+        let readiness = Readiness::new(vec![
+            Check::new("the ring", || true),
+            Check::new("the database", move || database.load(Ordering::Acquire)),
+        ]);
+        readiness.set(true);
+
+        let answer = readiness.answer();
+        assert_eq!(answer.status(), StatusCode::SERVICE_UNAVAILABLE);
+        let text = answer.into_body().collect().await.unwrap().to_bytes();
+        assert_eq!(text, "not ready: the database is not there\n");
+
+        is_up.store(true, Ordering::Release);
+        assert_eq!(readiness.answer().status(), StatusCode::OK);
+        readiness.set(false);
+        let answer = readiness.answer();
+        assert_eq!(answer.status(), StatusCode::SERVICE_UNAVAILABLE);
     }
 
     #[test]

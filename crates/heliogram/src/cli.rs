@@ -1,7 +1,7 @@
 //! The command line: what may be said, and which command it is handed to.
 
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use anyhow::Context;
@@ -31,7 +31,11 @@ fn dispatch(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Call(options) => return Ok(commands::call::run(&options)),
         Command::Watch(options) => return Ok(commands::watch::run(&options)),
         Command::Ready(options) => return commands::ready::run(&options),
-        Command::Serve(options) => commands::serve::run(options.effective()?),
+        Command::Serve(options) => {
+            let through_grpc = options.through_grpc;
+            commands::serve::run(options.effective()?, through_grpc)
+        }
+        Command::Migrate { config } => commands::migrate::run(&load(&config)?),
         Command::Keygen { data } => commands::keygen::run(&data),
         Command::Fingerprint { file } => commands::fingerprint::run(&file),
         Command::Config {
@@ -63,6 +67,15 @@ enum Command {
                       and why it closed."
     )]
     Serve(ServeOptions),
+    /// Makes the tables of a cluster's store in MySQL or MariaDB, or brings them up to date.
+    ///
+    /// Wants [store] kind = "cluster" in the configuration. Run it once before the first start and after each update; it
+    /// may be run again, and while others serve.
+    Migrate {
+        /// Configuration in TOML.
+        #[arg(long, value_name = "FILE")]
+        config: PathBuf,
+    },
     /// Makes the server's RSA key, if there is none, and prints its fingerprint.
     Keygen {
         /// Directory that gets `server_private.pem` and `server_public.pem`.
@@ -134,6 +147,15 @@ struct ServeOptions {
     /// Configuration in TOML.
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
+    /// Everything in one process, but with gRPC between its halves: for tests and measurements.
+    #[arg(long, hide = true)]
+    through_grpc: bool,
+}
+
+/// Reads and checks a configuration that the command line does not change.
+fn load(path: &Path) -> anyhow::Result<Config> {
+    let checked = Config::load(path)?.checked();
+    checked.with_context(|| format!("configuration {}", path.display()))
 }
 
 impl ServeOptions {

@@ -1,4 +1,5 @@
-//! The configuration of `heliogram serve`: one TOML file, its defaults, and what is wrong with it.
+//! The configuration of `heliogram serve`, `gateway`, `session` and `migrate`: one TOML file, its defaults, and what is
+//! wrong with it. Each command uses what concerns it.
 //!
 //! Every key has a default; a key that is not known, or whose value is not one that was expected, is an error that
 //! names the key, the file and what was expected.
@@ -11,13 +12,17 @@ use anyhow::{Context, bail};
 use heliogram_proto::limits;
 use serde::{Deserialize, Serialize};
 
-pub(crate) use self::backend::Backend;
+pub(crate) use self::backend::{Backend, Tls};
+pub(crate) use self::cluster::Cluster;
+pub(crate) use self::store::{Store, StoreKind};
 pub(crate) use self::values::{ApiHash, DcId, LogFilter, Network, ProxySecret, parse_address};
 
 mod backend;
+mod cluster;
+mod store;
 mod values;
 
-/// Everything that `serve` can be told.
+/// Everything that a process can be told.
 #[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
 #[serde(default, deny_unknown_fields)]
 pub(crate) struct Config {
@@ -27,6 +32,8 @@ pub(crate) struct Config {
     pub(crate) dc: DcId,
     /// The data centres that this server answers for; their test and media forms go with them.
     pub(crate) served_dcs: Vec<DcId>,
+    /// Files of RSA keys that clients may know, PEM; one is made in the data directory if there are none.
+    pub(crate) server_keys: Vec<PathBuf>,
     /// Where it listens.
     pub(crate) listen: Listen,
     /// What connections may take.
@@ -37,6 +44,8 @@ pub(crate) struct Config {
     pub(crate) api: Api,
     /// Where keys are kept.
     pub(crate) store: Store,
+    /// How the processes of a cluster find each other.
+    pub(crate) cluster: Cluster,
     /// Who answers calls.
     pub(crate) backend: Backend,
     /// Who may ask the admin address.
@@ -112,28 +121,6 @@ pub(crate) struct Application {
     pub(crate) api_hash: ApiHash,
 }
 
-/// Where authorization keys are kept.
-#[derive(Clone, Debug, Default, Deserialize, PartialEq, Serialize)]
-#[serde(default, deny_unknown_fields)]
-pub(crate) struct Store {
-    /// A file in the data directory, or memory.
-    pub(crate) kind: StoreKind,
-    /// The file of the master key that seals keys at rest; made beside the data if it is not given.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub(crate) master_key_file: Option<PathBuf>,
-}
-
-/// Kinds of store.
-#[derive(Clone, Copy, Debug, Default, Deserialize, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "lowercase")]
-pub(crate) enum StoreKind {
-    /// One local file; survives a crash.
-    #[default]
-    File,
-    /// Nothing survives a restart.
-    Memory,
-}
-
 /// The admin address.
 #[derive(Clone, Debug, Default, Deserialize, PartialEq, Serialize)]
 #[serde(default, deny_unknown_fields)]
@@ -193,6 +180,8 @@ impl Config {
         if self.listen.tcp.is_empty() && self.listen.websocket.is_empty() {
             bail!("keys `listen.tcp` and `listen.websocket`: expected at least one address");
         }
+        self.store.check()?;
+        self.cluster.check()?;
         self.backend.check()?;
         Ok(self)
     }
@@ -204,11 +193,13 @@ impl Default for Config {
             data: PathBuf::from("heliogram-data"),
             dc: DcId::DEFAULT,
             served_dcs: DcId::defaults(),
+            server_keys: Vec::new(),
             listen: Listen::default(),
             limits: Limits::default(),
             transport: Transport::default(),
             api: Api::default(),
             store: Store::default(),
+            cluster: Cluster::default(),
             backend: Backend::default(),
             admin: Admin::default(),
             log: Log::default(),
@@ -303,7 +294,18 @@ mod tests {
         assert_eq!(Config::parse(documented).unwrap(), Config::default());
         let defaults = toml::to_string(&Config::default()).unwrap();
         let keys = defaults.lines().filter_map(|line| line.split_once(" = "));
-        let optional = ["master_key_file", "address", "push_listen", "tls"];
+        let optional = [
+            "master_key_file",
+            "mysql",
+            "mysql_file",
+            "redis",
+            "redis_file",
+            "node",
+            "advertise",
+            "address",
+            "push_listen",
+            "tls",
+        ];
         for (key, _) in keys.chain(optional.map(|key| (key, ""))) {
             assert!(documented.contains(&format!("{key} = ")), "{key}");
         }
@@ -351,7 +353,7 @@ mod tests {
         );
         assert_names(
             &error_of("[store]\nkind = 'redis'"),
-            &["`store.kind`", "redis", "`file`", "`memory`"],
+            &["`store.kind`", "redis", "`cluster`", "`file`", "`memory`"],
         );
         assert_names(&error_of("listen = 3"), &["`listen`", "3"]);
     }
@@ -417,6 +419,94 @@ mod tests {
             &format!("{error:#}"),
             &["`backend.push_listen`", "`backend.address`"],
         );
+    }
+
+    #[test]
+    fn a_cluster_s_store_needs_a_database_and_a_master_key_and_others_have_none() {
+        let outcome = |text: &str| {
+            Config::parse(&format!("[store]\n{text}"))
+                .unwrap()
+                .checked()
+        };
+        let error_of = |text: &str| format!("{:#}", outcome(text).unwrap_err());
+        let (mysql, master) = (
+            "mysql = 'mysql://u:p@h/d'\n",
+            "master_key_file = 'master.key'\n",
+        );
+        let cluster = "kind = 'cluster'\n";
+
+        assert!(outcome(&format!("{cluster}{mysql}{master}")).is_ok());
+        assert!(outcome(&format!("{cluster}mysql_file = 'f'\n{master}")).is_ok());
+        let error = error_of(&format!("{cluster}{master}"));
+        assert_names(&error, &["`store.mysql`", "mysql://user:password@"]);
+        let error = error_of(&format!("{cluster}{mysql}"));
+        assert_names(&error, &["`store.master_key_file`", "openssl rand"]);
+        assert_names(&error_of(mysql), &["`store.kind`", "cluster"]);
+        assert_names(&error_of("redis_file = 'f'\n"), &["`store.kind`"]);
+        let error = error_of(&format!("{cluster}{mysql}mysql_file = 'f'\n{master}"));
+        assert_names(&error, &["`store.mysql`", "`store.mysql_file`", "one of"]);
+    }
+
+    #[test]
+    fn a_database_s_url_shows_in_no_form() {
+        let text = "[store]\nmysql = 'mysql://u:pa55@h/d'\nredis = 'redis://:pa55@h'\n";
+        let config = Config::parse(text).unwrap();
+        assert!(!format!("{config:?}").contains("pa55"));
+        assert!(!toml::to_string(&config).unwrap().contains("pa55"));
+        for text in ["mysql = 'http://u:pa55@h/d'", "redis = 'pa55@h'"] {
+            let error = error_of(&format!("[store]\n{text}\n"));
+            assert!(!error.contains("pa55"), "{error}");
+            assert_names(&error, &["expected", "line 2"]);
+        }
+    }
+
+    #[test]
+    fn a_database_s_url_may_be_in_a_file_that_no_error_shows() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("url");
+        let mut store = Store {
+            mysql_file: Some(path.clone()),
+            ..Store::default()
+        };
+        std::fs::write(&path, "mysql://u:pa55@h/d\n").unwrap();
+        assert_eq!(store.mysql().unwrap().as_str(), "mysql://u:pa55@h/d");
+
+        std::fs::write(&path, "redis://:pa55@h\n").unwrap();
+        let error = format!("{:#}", store.mysql().unwrap_err());
+        assert_names(&error, &["`store.mysql_file`", "mysql://user"]);
+        assert!(!error.contains("pa55"), "{error}");
+        assert_eq!(store.redis().unwrap(), None);
+        store.redis_file = Some(path);
+        assert_eq!(store.redis().unwrap().unwrap().as_str(), "redis://:pa55@h");
+    }
+
+    #[test]
+    fn what_a_cluster_is_called_and_where_it_is_reached_is_checked() {
+        let outcome = |text: &str| {
+            Config::parse(&format!("[cluster]\n{text}\n"))
+                .unwrap()
+                .checked()
+        };
+        let long = "n".repeat(64);
+        for (good, bad) in [
+            ("name = 'a-b_c.9'", "name = 'a/b'"),
+            (
+                &*format!("node = '{}'", &long[..63]),
+                &*format!("node = '{long}'"),
+            ),
+            ("node = 'n'", "node = ''"),
+            ("listen = 'unix:/run/n'", "listen = '7003'"),
+            ("advertise = 'node-1:7003'", "advertise = 'node-1'"),
+            ("etcd = ['https://etcd:2379']", "etcd = []"),
+            ("etcd = ['http://[::1]:1']", "etcd = ['127.0.0.1:2379']"),
+            ("lease_s = 2", "lease_s = 1"),
+            ("lease_s = 600", "lease_s = 601"),
+        ] {
+            assert!(outcome(good).is_ok(), "{good}");
+            let (key, _) = bad.split_once(' ').unwrap();
+            let error = format!("{:#}", outcome(bad).unwrap_err());
+            assert_names(&error, &[&format!("`cluster.{key}`")]);
+        }
     }
 
     #[test]

@@ -1,10 +1,10 @@
 //! Files that must be whole or absent, and secret ones that nobody else may read.
 
 use std::fs::{DirBuilder, File, OpenOptions};
-use std::io::{self, Write};
+use std::io::{self, Read as _, Write};
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, anyhow};
+use anyhow::{Context, anyhow, ensure};
 
 /// Who may read a file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -30,6 +30,28 @@ pub(crate) fn ensure_directory(path: &Path) -> anyhow::Result<()> {
         anyhow!("directory {path} can't be made: {error}; choose another with --data DIR")
     })
 }
+
+/// Reads a file of one line, without the line's end.
+///
+/// # Errors
+///
+/// If it can't be read, or is too long to be one line. The message does not show what is in it.
+pub(crate) fn read_line(path: &Path) -> anyhow::Result<String> {
+    let file = File::open(path).context("the file can't be read")?;
+    let mut text = String::new();
+    file.take(LINE_BYTES_MAX + 1)
+        .read_to_string(&mut text)
+        .context("the file can't be read")?;
+    let line = text.trim();
+    ensure!(
+        u64::try_from(text.len()).unwrap_or(u64::MAX) <= LINE_BYTES_MAX && !line.contains('\n'),
+        "the file has more than one line"
+    );
+    Ok(line.to_owned())
+}
+
+/// Bytes of a file of one line: more than a URL or a token has.
+const LINE_BYTES_MAX: u64 = 4096;
 
 /// Writes a file so that it is there whole or not at all, whatever happens: beside it first, then renamed.
 ///
@@ -115,6 +137,22 @@ mod tests {
             std::fs::metadata(&path).unwrap().permissions().mode() & 0o777,
             0o600
         );
+    }
+
+    #[test]
+    fn a_line_of_4096_bytes_is_read_and_neither_one_of_4097_nor_two_lines() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("f");
+        for (text, line) in [
+            ("a b\n".to_owned(), Some("a b")),
+            ("a\nb".to_owned(), None),
+            ("x".repeat(4096), Some(&*"x".repeat(4096))),
+            ("x".repeat(4097), None),
+        ] {
+            std::fs::write(&path, text).unwrap();
+
+            assert_eq!(read_line(&path).ok().as_deref(), line);
+        }
     }
 
     #[cfg(unix)]

@@ -1,4 +1,5 @@
-//! The server's RSA key: made at first start, kept as two PEM files in the data directory.
+//! The server's RSA keys: one that is made at first start and kept as two PEM files in the data directory, or those that
+//! the operator gives.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -13,7 +14,9 @@ use crate::welcome::Fingerprint;
 #[derive(Debug)]
 pub(crate) struct ServerKey {
     /// The key.
-    pub(crate) private: PrivateKey,
+    private: PrivateKey,
+    /// Keys that clients may know as well.
+    others: Vec<PrivateKey>,
     /// The file that clients get, PKCS#1 PEM.
     pub(crate) public_path: PathBuf,
     /// Whether it was made just now.
@@ -21,6 +24,31 @@ pub(crate) struct ServerKey {
 }
 
 impl ServerKey {
+    /// Reads the keys of these files, or the one of this directory if there are none.
+    ///
+    /// # Errors
+    ///
+    /// If a file can't be read or written, or holds no RSA key of 2048 bits.
+    pub(crate) fn load(data: &Path, files: &[PathBuf]) -> anyhow::Result<Self> {
+        let Some((first, others)) = files.split_first() else {
+            return Self::ensure(data);
+        };
+        let private = read(first)?;
+        let public_path = publish(&private, data)?;
+        let others = others.iter().map(|file| read(file));
+        Ok(Self {
+            private,
+            others: others.collect::<anyhow::Result<_>>()?,
+            public_path,
+            is_new: false,
+        })
+    }
+
+    /// Returns all keys that clients may know.
+    pub(crate) fn all(&self) -> impl Iterator<Item = &PrivateKey> {
+        std::iter::once(&self.private).chain(&self.others)
+    }
+
     /// Reads the key of this directory, or makes one if there is none. The public file is always that of the private.
     ///
     /// # Errors
@@ -38,15 +66,10 @@ impl ServerKey {
                     .with_context(|| format!("{} can't be read", private_path.display()));
             }
         };
-        let public_path = data.join(PUBLIC_FILE_NAME);
-        let public_pem = private.public().to_pkcs1_pem();
-        if std::fs::read_to_string(&public_path).ok().as_deref() != Some(public_pem.as_str()) {
-            files::write_atomically(&public_path, Readers::Everyone, public_pem.as_bytes())?;
-        }
-        let public_path =
-            std::path::absolute(&public_path).context("the data directory has no absolute path")?;
+        let public_path = publish(&private, data)?;
         Ok(Self {
             private,
+            others: Vec::new(),
             public_path,
             is_new,
         })
@@ -72,6 +95,23 @@ pub(crate) fn fingerprint_of_file(path: &Path) -> anyhow::Result<Fingerprint> {
         Err(_) => parse_private(&pem, path)?.public().clone(),
     };
     Ok(Fingerprint(public.fingerprint()))
+}
+
+fn read(path: &Path) -> anyhow::Result<PrivateKey> {
+    let pem = std::fs::read_to_string(path);
+    let pem =
+        pem.with_context(|| format!("key `server_keys`: {} can't be read", path.display()))?;
+    parse_private(&pem, path)
+}
+
+/// Leaves the public half where clients' makers look for it; returns the file's absolute path.
+fn publish(private: &PrivateKey, data: &Path) -> anyhow::Result<PathBuf> {
+    let path = data.join(PUBLIC_FILE_NAME);
+    let pem = private.public().to_pkcs1_pem();
+    if std::fs::read_to_string(&path).ok().as_deref() != Some(pem.as_str()) {
+        files::write_atomically(&path, Readers::Everyone, pem.as_bytes())?;
+    }
+    std::path::absolute(&path).context("the data directory has no absolute path")
 }
 
 fn parse_private(pem: &str, path: &Path) -> anyhow::Result<PrivateKey> {
@@ -126,6 +166,33 @@ mod tests {
                 key.fingerprint()
             );
         }
+    }
+
+    #[test]
+    fn given_keys_are_all_served_and_the_first_is_published() {
+        let directory = tempfile::tempdir().unwrap();
+        let files: Vec<_> = ["a", "b"]
+            .map(|name| {
+                let made = ServerKey::ensure(&directory.path().join(name)).unwrap();
+                let file = directory.path().join(name).join("server_private.pem");
+                (file, made.fingerprint())
+            })
+            .into();
+        let paths: Vec<_> = files.iter().map(|(path, _)| path.clone()).collect();
+        let data = directory.path().join("data");
+        std::fs::create_dir(&data).unwrap();
+
+        let loaded = ServerKey::load(&data, &paths).unwrap();
+
+        let fingerprints = loaded
+            .all()
+            .map(|key| Fingerprint(key.public().fingerprint()));
+        assert!(fingerprints.eq(files.iter().map(|(_, fingerprint)| *fingerprint)));
+        let published = fingerprint_of_file(&data.join("server_public.pem")).unwrap();
+        assert_eq!(published, files[0].1);
+        assert!(!data.join("server_private.pem").exists());
+        let missing = ServerKey::load(&data, &[data.join("none.pem")]).unwrap_err();
+        assert!(missing.to_string().contains("`server_keys`"), "{missing}");
     }
 
     #[cfg(unix)]

@@ -34,6 +34,16 @@ const HEADER: &str = "# Heliogram master keys: version and 32 bytes in hex. The 
                       # Without this file the authorization keys are lost. Keep a copy, apart from the data.\n";
 
 impl MasterKeyFile {
+    /// Reads the keys, for a store that is not in a file; makes none.
+    ///
+    /// # Errors
+    ///
+    /// [`OpenError::MasterKey`] when the file can't be used.
+    pub fn read(&self) -> Result<MasterKeys, OpenError> {
+        let (Self::BesideData(path) | Self::Given(path)) = self;
+        Self::Given(path.clone()).load(false)
+    }
+
     /// Reads the keys; makes the first one only if there are no secrets that another key has sealed.
     pub(crate) fn load(&self, secrets_exist: bool) -> Result<MasterKeys, OpenError> {
         let (path, may_make) = match self {

@@ -139,6 +139,7 @@ const EDGES: &[(&str, &[&str])] = &[
             "heliogram-ports",
             "heliogram-proto",
             "heliogram-session",
+            "heliogram-store-cluster",
             "heliogram-store-embedded",
             "heliogram-tl",
         ],
@@ -179,7 +180,7 @@ const TEST_EDGES: &[(&str, &[&str])] = &[
             "heliogram-testkit",
         ],
     ),
-    ("heliogram", &["heliogram-testkit"]),
+    ("heliogram", &["heliogram-testkit", "heliogram-testservices"]),
     ("heliogram-store-cluster", &["heliogram-testservices"]),
     // The product as a stranger: our client against the servers of others.
     ("heliogram-interop", &["heliogram-client"]),

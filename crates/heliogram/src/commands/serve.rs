@@ -15,22 +15,22 @@ use crate::logging;
 /// # Errors
 ///
 /// If anything can't be opened or bound.
-pub(crate) fn run(config: Config) -> anyhow::Result<()> {
+pub(crate) fn run(config: Config, through_grpc: bool) -> anyhow::Result<()> {
     logging::start(&config.log.filter)?;
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()
         .context("no runtime")?;
-    let served = runtime.block_on(serve(config));
+    let served = runtime.block_on(serve(config, through_grpc));
     // Dropping it would wait for ever for a thread that a hanging disk holds.
     runtime.shutdown_timeout(THREADS_GRACE);
     served
 }
 
-async fn serve(config: Config) -> anyhow::Result<()> {
+async fn serve(config: Config, through_grpc: bool) -> anyhow::Result<()> {
     // Before anything listens: whoever sees the server also can stop it.
     let mut stop = Stop::new()?;
-    let server = Server::start(config).await?;
+    let server = Server::serve(config, through_grpc).await?;
     // First what a person reads: whoever waits for the server to be ready may look for these lines at once.
     if let Err(error) = writeln!(io::stdout(), "{}", server.welcome()) {
         tracing::warn!(%error, "standard output takes nothing");

@@ -174,6 +174,51 @@ pub(crate) struct ProxySecret(pub(crate) Secret);
 #[derive(Clone, PartialEq, Eq)]
 pub(crate) struct ApiHash([u8; 16]);
 
+/// Where the database of record is, with user and password. Never shown.
+#[derive(Clone, PartialEq, Eq)]
+pub(crate) struct MySqlUrl(String);
+
+/// Where the cache is, with its password. Never shown.
+#[derive(Clone, PartialEq, Eq)]
+pub(crate) struct RedisUrl(String);
+
+macro_rules! url {
+    ($name:ident, $scheme:literal, $expected:literal) => {
+        impl $name {
+            /// Returns the URL, which may be shown to nobody.
+            pub(crate) fn as_str(&self) -> &str {
+                &self.0
+            }
+
+            /// Reads a URL.
+            ///
+            /// # Errors
+            ///
+            /// If it is not one of the kind that was expected; the message does not show it.
+            pub(crate) fn parse(text: &str) -> anyhow::Result<Self> {
+                let rest = text.strip_prefix($scheme).unwrap_or_default();
+                anyhow::ensure!(!rest.is_empty(), concat!("expected ", $expected));
+                Ok(Self(text.to_owned()))
+            }
+
+            fn parse_inner(text: &str) -> anyhow::Result<String> {
+                Self::parse(text).map(|url| url.0)
+            }
+        }
+    };
+}
+
+url!(
+    MySqlUrl,
+    "mysql://",
+    "mysql://user:password@host[:port]/database"
+);
+url!(
+    RedisUrl,
+    "redis://",
+    "redis://[user:password@]host[:port][/database]"
+);
+
 macro_rules! redacted {
     ($name:ident, $parse:expr, $expected:literal) => {
         impl fmt::Debug for $name {
@@ -206,6 +251,17 @@ redacted!(
     ApiHash,
     parse_hex,
     "expected a string of 32 hexadecimal digits"
+);
+
+redacted!(
+    MySqlUrl,
+    Self::parse_inner,
+    "expected mysql://user:password@host[:port]/database"
+);
+redacted!(
+    RedisUrl,
+    Self::parse_inner,
+    "expected redis://[user:password@]host[:port][/database]"
 );
 
 /// It is not what was expected; what it is may be a secret.
