@@ -15,6 +15,7 @@
 //! Start reading at [`link`].
 
 pub mod client;
+mod crossing;
 pub mod cx;
 pub mod dc;
 pub mod edge;

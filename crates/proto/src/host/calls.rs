@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use heliogram_tl::{api, peek_id};
 
+use crate::crossing::crosses;
 use crate::cx::Cx;
 use crate::host::binding::is_unbound;
 use crate::host::identity::Waiting;
@@ -25,6 +26,14 @@ pub(super) struct Origin {
     pub(super) session_id: SessionId,
     pub(super) trace: Option<Trace>,
 }
+
+crosses!(Origin {
+    link,
+    key,
+    peer,
+    session_id,
+    trace
+});
 
 impl Host {
     /// Does what a session wants done.

@@ -10,10 +10,13 @@
 //!
 //! [`Session::absorb`]: crate::session::Session
 
+use std::collections::BTreeMap;
+
+use crate::crossing::crosses;
 use crate::cx::{Cx, Mono};
 use crate::host::calls::Origin;
 use crate::host::http::Http;
-use crate::host::identity::{Owned, Waiting};
+use crate::host::identity::{Handed, Waiting};
 use crate::host::timers::Timer;
 use crate::host::{CallId, Effect, Host, binding};
 use crate::ids::{Identity, LinkId, SessionId};
@@ -26,7 +29,7 @@ pub struct Handover {
     key: KeyFacts,
     /// The request that has bound it, under the permanent key's identity.
     call: CallId,
-    owned: Option<Box<Owned>>,
+    handed: Option<Box<Handed>>,
     /// When links are to be closed unless their clients ask again.
     disconnects: Vec<(LinkId, Mono)>,
     /// The links that speak HTTP.
@@ -48,22 +51,47 @@ impl Handover {
 
     /// Returns the sessions that are handed over.
     pub fn sessions(&self) -> impl Iterator<Item = SessionId> {
-        let owned = self.owned.iter();
-        owned.flat_map(|it| it.entries()).map(|it| it.session.id())
+        let handed = self.handed.iter();
+        let entries = handed.flat_map(|it| &it.sessions);
+        entries.map(|it| it.session.id())
     }
 
     /// Returns the connections that come with it. The taking host must hear of their ends; of those that are gone
     /// already, after [`Input::TakeOver`](super::Input::TakeOver).
     #[must_use]
     pub fn links(&self) -> Vec<LinkId> {
-        let owned = self.owned.iter();
-        let entries = owned.flat_map(|it| it.entries());
+        let handed = self.handed.iter();
+        let entries = handed.flat_map(|it| &it.sessions);
         let mut links: Vec<_> = entries.flat_map(|it| it.links()).collect();
         links.sort_unstable();
         links.dedup();
         links
     }
+
+    /// Gives its connections the names that they have here. One that has none is gone.
+    pub(super) fn rename_links(&mut self, rename: &mut dyn FnMut(LinkId) -> Option<LinkId>) {
+        let links = self.links();
+        let names = links.iter().filter_map(|&it| Some((it, rename(it)?)));
+        let names: BTreeMap<_, _> = names.collect();
+        for entry in self.handed.iter_mut().flat_map(|it| &mut it.sessions) {
+            entry.rename_links(&names);
+        }
+        let disconnects = core::mem::take(&mut self.disconnects).into_iter();
+        let named = disconnects.filter_map(|(it, at)| Some((*names.get(&it)?, at)));
+        self.disconnects = named.collect();
+        let http = core::mem::take(&mut self.http).into_iter();
+        let named = http.filter_map(|(it, http)| Some((*names.get(&it)?, http)));
+        self.http = named.collect();
+    }
 }
+
+crosses!(Handover {
+    key,
+    call,
+    handed,
+    disconnects,
+    http
+});
 
 impl Host {
     /// Lets go of the sessions of a key that was bound.
@@ -105,7 +133,7 @@ impl Host {
         cx.out.push(Effect::HandOver(Box::new(Handover {
             key,
             call,
-            owned,
+            handed: owned.map(|it| Box::new(it.hand_over())),
             disconnects,
             http,
         })));
@@ -116,13 +144,13 @@ impl Host {
         let Handover {
             key,
             call,
-            owned,
+            handed,
             disconnects,
             http,
         } = handover;
         let identity = key.identity();
-        let (sessions, waiting) = owned
-            .map(|owned| self.unite(&key, *owned, cx))
+        let (sessions, waiting) = handed
+            .map(|handed| self.unite(&key, *handed, cx))
             .unwrap_or_default();
         for (link, at) in disconnects {
             if let Some(state) = self.links.get_mut(&link) {
@@ -182,12 +210,12 @@ impl Host {
     fn unite(
         &mut self,
         key: &KeyFacts,
-        handed: Owned,
+        handed: Handed,
         cx: &mut Cx<'_, Effect>,
     ) -> (Vec<SessionId>, Vec<Waiting>) {
-        let (identity, now) = (key.identity(), cx.now);
+        let (identity, now, term) = (key.identity(), cx.now, self.term());
         let owned = self.owned(identity, cx);
-        let (came, waiting) = owned.absorb(identity, key, handed, now);
+        let (came, waiting) = owned.absorb(key, term, handed, now);
         let mut spare = Vec::new();
         for &session_id in &came {
             let Some(entry) = owned.session_mut(session_id) else {

@@ -10,6 +10,7 @@
 //!
 //! Source: <https://core.telegram.org/mtproto/service_messages#http-wait-long-poll>.
 
+use crate::crossing::crosses;
 use crate::cx::{Cx, Mono};
 use crate::host::Host;
 use crate::ids::{Identity, LinkId, SessionId};
@@ -106,6 +107,14 @@ impl Http {
     }
 }
 
+crosses!(Http {
+    open,
+    session,
+    hold,
+    asked_at,
+    waiting
+} where |it: &Http| it.open <= REQUESTS_OPEN_MAX);
+
 impl Host {
     /// Takes note of a request.
     pub(super) fn ask_http(&mut self, link: LinkId, session: (Identity, SessionId), now: Mono) {
@@ -159,3 +168,6 @@ impl Host {
         }
     }
 }
+
+/// Requests without a response that another owner is believed to have: far more than any client makes at once.
+const REQUESTS_OPEN_MAX: u32 = 1 << 16;

@@ -1,14 +1,19 @@
 //! What a host keeps of an identity: its sessions, its salts, and what its client said of itself.
 
 use core::time::Duration;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use crate::crossing::crosses;
 use crate::cx::{Cx, Mono, Now};
 use crate::host::CallId;
 use crate::host::calls::{Origin, UNBOUND};
 use crate::host::refused::RefusedEarly;
-use crate::ids::{AuthKeyId, Identity, LinkId, MsgId, Salt, SessionId};
-use crate::limits::{ENDED_SESSIONS_MAX, LINKS_PER_SESSION_MAX, RECEIVED_ID_AGE_S, SESSION_TIDY_S};
+use crate::ids::{AuthKeyId, LinkId, MsgId, Salt, SessionId, Term};
+use crate::limits::{
+    ENDED_SESSIONS_MAX, LINKS_PER_SESSION_MAX, RECEIVED_ID_AGE_S, SESSION_TIDY_S,
+    SESSIONS_PER_IDENTITY_MAX,
+};
 use crate::port::{ClientInfo, FromHost, KeyFacts};
 use crate::session::request::Request;
 use crate::session::salts::Salts;
@@ -31,6 +36,16 @@ pub(super) struct Owned {
     ended: Vec<Ended>,
     /// Few clients have a clock that is wrong.
     pub(super) refused: Option<Box<RefusedEarly>>,
+}
+
+/// What of an identity goes to another owner.
+#[derive(Debug)]
+pub(super) struct Handed {
+    layer: Option<i32>,
+    client: Option<Arc<ClientInfo>>,
+    pub(super) sessions: Vec<Entry>,
+    ended: Vec<Ended>,
+    refused: Option<Box<RefusedEarly>>,
 }
 
 /// Who has logged in with a key.
@@ -161,15 +176,8 @@ impl Owned {
         Some(entry)
     }
 
-    /// Unites the sessions of a temporary key that was bound with these; returns which came, and the calls that have
-    /// waited for it and did not come before. What its client said of itself is news.
-    pub(super) fn absorb(
-        &mut self,
-        identity: Identity,
-        key: &KeyFacts,
-        other: Self,
-        now: Now,
-    ) -> (Vec<SessionId>, Vec<Waiting>) {
+    /// Returns what goes to another owner: its salts, and what was asked about its key, are nothing to that one.
+    pub(super) fn hand_over(self) -> Handed {
         let Self {
             salts: _,
             layer,
@@ -177,6 +185,31 @@ impl Owned {
             user: _,
             is_ending: _,
             dropping: _,
+            sessions,
+            ended,
+            refused,
+        } = self;
+        Handed {
+            layer,
+            client,
+            sessions,
+            ended,
+            refused,
+        }
+    }
+
+    /// Unites the sessions of a temporary key that was bound with these, in the name of their owner; returns which came, and
+    /// the calls that have waited for it and did not come before. What its client said of itself is news.
+    pub(super) fn absorb(
+        &mut self,
+        key: &KeyFacts,
+        term: Term,
+        other: Handed,
+        now: Now,
+    ) -> (Vec<SessionId>, Vec<Waiting>) {
+        let Handed {
+            layer,
+            client,
             sessions,
             ended,
             refused,
@@ -194,7 +227,7 @@ impl Owned {
         for mut entry in sessions {
             let id = entry.session.id();
             let floor = self.floor(id, now.mono);
-            entry.session.adopt(identity, *key, floor);
+            entry.session.adopt(*key, term, floor);
             let mut waits = entry.binding.take().map_or_else(Vec::new, |it| it.waiting);
             for late in waits.extract_if(.., |it| it.msg_id <= floor) {
                 entry.session.fail(late.msg_id, UNBOUND);
@@ -205,7 +238,10 @@ impl Owned {
                         let is_new = existing.session.is_new(it.msg_id);
                         if !is_new {
                             entry.session.forget_call(it.msg_id);
-                            existing.session.repeat(it.msg_id, it.origin.link, now);
+                            // An answer that was drawn to a connection that is gone would be lost.
+                            if entry.links().any(|link| link == it.origin.link) {
+                                existing.session.repeat(it.msg_id, it.origin.link, now);
+                            }
                         }
                         is_new
                     });
@@ -473,6 +509,56 @@ impl Entry {
         }
     }
 }
+
+crosses!(Handed {
+    layer,
+    client,
+    sessions,
+    ended,
+    refused
+} where |it: &Handed| {
+    it.sessions.len() <= SESSIONS_PER_IDENTITY_MAX && it.ended.len() <= ENDED_SESSIONS_MAX
+});
+crosses!(Entry {
+    session, links, last_used, tidy_at, binding;
+    armed = None,
+} where |it: &Entry| it.links.len() <= LINKS_PER_SESSION_MAX);
+crosses!(Binding { requests, waiting });
+crosses!(Waiting {
+    msg_id,
+    request,
+    origin
+});
+crosses!(Attached {
+    link,
+    key,
+    is_trusted
+});
+crosses!(Ended {
+    session_id,
+    floor,
+    until
+});
+
+impl Entry {
+    /// Puts the names that connections have here into the place of those that they had where the session comes from. One that
+    /// has none is gone.
+    pub(super) fn rename_links(&mut self, names: &BTreeMap<LinkId, LinkId>) {
+        self.session.rename_links(names);
+        self.links.retain_mut(|it| {
+            let name = names.get(&it.link);
+            it.link = name.copied().unwrap_or(it.link);
+            name.is_some()
+        });
+        for waiting in self.binding.iter_mut().flat_map(|it| &mut it.waiting) {
+            let link = &mut waiting.origin.link;
+            *link = names.get(link).copied().unwrap_or(NOBODY);
+        }
+    }
+}
+
+/// The name of no connection.
+const NOBODY: LinkId = LinkId(u64::MAX);
 
 /// Returns what a session with this id may have received before it ended.
 fn highest_floor(ended: &[Ended], id: SessionId, now: Mono) -> Option<MsgId> {

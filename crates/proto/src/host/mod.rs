@@ -30,6 +30,7 @@ mod pushes;
 mod refused;
 mod sessions;
 mod timers;
+pub mod wire;
 
 pub use crate::session::Tally;
 pub use census::Census;

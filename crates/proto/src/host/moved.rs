@@ -79,6 +79,8 @@ impl Moved {
             return Ok(());
         };
         frame.key = key.facts;
+        // Whom its gateway took to be the owner is not who gets it.
+        frame.term = None;
         let bytes = key.parked_bytes.saturating_add(frame.bytes);
         if let Some(parked) = &key.parked {
             if parked.len() >= PARKED_FRAMES_MAX || bytes > PARKED_BYTES_MAX {

@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 
 use bytes::Bytes;
 
+use crate::crossing::crosses;
 use crate::cx::Cx;
 use crate::host::identity::User;
 use crate::host::prepare::{is_object, pack};
@@ -66,6 +67,14 @@ impl PreparedPush {
         }
     }
 }
+
+crosses!(PreparedPush {
+    targets,
+    except,
+    body
+} where |it: &PreparedPush| {
+    it.targets.len() <= PUSH_TARGETS_MAX && is_object(&it.body)
+});
 
 /// Who has logged in with which keys.
 #[derive(Debug, Default)]

@@ -5,6 +5,7 @@
 
 use core::time::Duration;
 
+use crate::crossing::crosses;
 use crate::cx::{Mono, Now};
 use crate::ids::{MsgId, SessionId};
 use crate::limits::{FUTURE_SALTS_MAX, MSG_AGE_S_MAX, REFUSED_EARLY_MAX, SALT_SLOT_S};
@@ -101,6 +102,15 @@ impl RefusedEarly {
         }
     }
 }
+
+crosses!(RefusedEarly { ranges } where |it: &RefusedEarly| it.ranges.len() <= REFUSED_EARLY_MAX);
+crosses!(Range {
+    session_id,
+    is_any,
+    low,
+    high,
+    until
+});
 
 /// Tells whether a message outlives every salt that its client can have: it needs not be remembered.
 pub(super) fn dies_of_its_salt(id: MsgId, now: Now) -> bool {

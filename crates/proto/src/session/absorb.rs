@@ -8,7 +8,7 @@
 //! ```
 
 use crate::cx::Now;
-use crate::ids::{Identity, LinkId, MsgId, Salt, SeqNo};
+use crate::ids::{LinkId, MsgId, Salt, SeqNo, Term};
 use crate::port::KeyFacts;
 use crate::session::content::Content;
 use crate::session::inbox::Known;
@@ -47,13 +47,13 @@ impl Session<Server> {
         self.outbox.push_front(link, news);
     }
 
-    /// Takes note of a new identity: of the key that it goes by from now on, and that messages at or below `floor` may
-    /// have been received by it already.
-    pub(crate) fn adopt(&mut self, identity: Identity, key: KeyFacts, floor: MsgId) {
+    /// Takes note of a new identity: of the key that it goes by from now on, of the term of its owner, and that messages at or
+    /// below `floor` may have been received by it already.
+    pub(crate) fn adopt(&mut self, key: KeyFacts, term: Term, floor: MsgId) {
         self.raise_floor(floor);
         for call in &mut self.state.calls {
             if let Some(held) = &mut call.held {
-                held.adopt(identity, key);
+                held.adopt(key, term);
             }
         }
     }

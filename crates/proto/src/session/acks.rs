@@ -1,5 +1,6 @@
 //! Acknowledgements that wait for company: a batch is full, a delay is over, or anything else is sent.
 
+use crate::crossing::crosses;
 use crate::cx::Mono;
 use crate::ids::MsgId;
 use crate::limits::{ACKS_WAITING_MAX, MSG_IDS_MAX};
@@ -88,3 +89,9 @@ impl Acks {
         self.is_late = false;
     }
 }
+
+crosses!(Acks {
+    waiting,
+    since,
+    is_late
+});

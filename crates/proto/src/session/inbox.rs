@@ -10,6 +10,7 @@
 
 use std::collections::VecDeque;
 
+use crate::crossing::{Cross, In, Malformed, Out, crosses, ensure, rise};
 use crate::ids::{MsgId, SeqNo};
 use crate::limits::{RECEIVED_ID_AGE_S, RECEIVED_IDS_MAX};
 use crate::session::bad_msg::BadMsg;
@@ -167,6 +168,31 @@ impl Inbox {
             Some(last) if last.msg_id < id => Err(self.received.len()),
             Some(_) => self.received.binary_search_by_key(&id, |it| it.msg_id),
         }
+    }
+}
+
+crosses!(Received { msg_id, seqno });
+
+impl Cross for Inbox {
+    fn write(&self, out: &mut Out) {
+        let Self {
+            received,
+            floor,
+            floor_seqno,
+        } = self;
+        received.write(out);
+        floor.write(out);
+        floor_seqno.write(out);
+    }
+
+    fn read(from: &mut In<'_>) -> Result<Self, Malformed> {
+        let received = VecDeque::<Received>::read(from)?;
+        ensure(received.len() <= RECEIVED_IDS_MAX && rise(received.iter().map(|it| it.msg_id)))?;
+        Ok(Self {
+            received,
+            floor: Cross::read(from)?,
+            floor_seqno: Cross::read(from)?,
+        })
     }
 }
 

@@ -46,6 +46,7 @@ mod role;
 pub mod salts;
 pub mod server;
 mod tally;
+mod wire;
 
 pub use bad_msg::BadMsg;
 pub use role::Role;

@@ -4,6 +4,7 @@
 //!
 //! Source: <https://core.telegram.org/mtproto/description#message-identifier-msg-id>.
 
+use crate::crossing::crosses;
 use crate::cx::Unix;
 use crate::ids::MsgId;
 use crate::limits::{MSG_AGE_S_MAX, MSG_SKEW_S_MAX};
@@ -35,6 +36,8 @@ impl Generator {
         MsgId(self.last)
     }
 }
+
+crosses!(Generator { last });
 
 /// Returns the identifier of this very moment, low bits zero.
 pub(crate) fn at(now: Unix) -> MsgId {

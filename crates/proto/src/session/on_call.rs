@@ -4,6 +4,7 @@ use core::time::Duration;
 
 use bytes::Bytes;
 
+use crate::crossing::crosses;
 use crate::ids::{LinkId, MsgId};
 use crate::limits::{ACK_DELAY_MS_SERVER, CALLS_BYTES_MAX, CALLS_RUNNING_MAX, QUEUED_BYTES_MAX};
 use crate::port::Call;
@@ -21,6 +22,10 @@ pub(crate) struct Prepared {
     /// It is an `rpc_error`.
     pub(crate) is_error: bool,
 }
+
+crosses!(Prepared { result, is_error } where |it: &Prepared| {
+    !it.result.is_empty() && it.result.len().is_multiple_of(4)
+});
 
 impl Session<Server> {
     pub(super) fn on_request(&mut self, request: Request, it: Received, out: &mut Vec<Effect>) {

@@ -6,6 +6,7 @@ use core::time::Duration;
 
 use heliogram_tl::mtproto as tl;
 
+use crate::crossing::crosses;
 use crate::limits::{HTTP_WAIT_MS, HTTP_WAIT_MS_MAX};
 use crate::session::Session;
 use crate::session::server::Effect;
@@ -47,3 +48,9 @@ fn clamped(milliseconds: i32) -> Duration {
     let milliseconds = u64::try_from(milliseconds).unwrap_or(0);
     Duration::from_millis(milliseconds.min(HTTP_WAIT_MS_MAX))
 }
+
+crosses!(Hold {
+    max_delay,
+    wait_after,
+    max_wait
+});

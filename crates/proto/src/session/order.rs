@@ -17,8 +17,9 @@ use std::collections::VecDeque;
 
 use core::time::Duration;
 
+use crate::crossing::{Cross, In, Malformed, Out, crosses, ensure};
 use crate::cx::Mono;
-use crate::ids::{Identity, MsgId};
+use crate::ids::{MsgId, Term};
 use crate::limits::{FAILED_CALLS_MAX, INVOKE_AFTER_WAIT_MS, RECEIVED_ID_AGE_S};
 use crate::port::{Call, KeyFacts};
 use crate::session::{Session, msg_id};
@@ -45,10 +46,44 @@ pub(super) struct Order {
 }
 
 impl Held {
-    /// Lets the call go by another identity.
-    pub(super) const fn adopt(&mut self, identity: Identity, key: KeyFacts) {
-        self.call.identity = identity;
+    /// Lets the call go by another identity, in the name of its owner.
+    pub(super) fn adopt(&mut self, key: KeyFacts, term: Term) {
+        self.call.identity = key.identity();
         self.call.key = key;
+        self.call.term = term;
+    }
+}
+
+crosses!(Held { call, after, until });
+
+impl Cross for Order {
+    fn write(&self, out: &mut Out) {
+        let Self {
+            held: _,
+            due,
+            failed,
+        } = self;
+        due.write(out);
+        failed.write(out);
+    }
+
+    /// The calls that are held are counted when they have been read, too.
+    fn read(from: &mut In<'_>) -> Result<Self, Malformed> {
+        let due = Cross::read(from)?;
+        let failed = VecDeque::read(from)?;
+        ensure(failed.len() <= FAILED_CALLS_MAX)?;
+        Ok(Self {
+            held: 0,
+            due,
+            failed,
+        })
+    }
+}
+
+impl Order {
+    /// Takes note of how many calls wait for others.
+    pub(super) const fn set_held(&mut self, held: usize) {
+        self.held = held;
     }
 }
 

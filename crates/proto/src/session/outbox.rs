@@ -14,6 +14,7 @@ mod answers;
 mod client;
 mod drain;
 mod updates;
+mod wire;
 
 use std::collections::VecDeque;
 

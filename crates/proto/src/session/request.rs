@@ -75,7 +75,7 @@ impl Request {
                 Wrapper::Layer(layer) if (1..=LAYER_MAX).contains(&layer) => {
                     self.layer = Some(layer);
                 }
-                Wrapper::Layer(_) => return Err("CONNECTION_LAYER_INVALID"),
+                Wrapper::Layer(_) => return Err(LAYER_INVALID),
                 Wrapper::WithoutUpdates => self.without_updates = true,
                 Wrapper::Messages(range) => self.scope().messages = Some(range),
                 Wrapper::Takeout(id) => self.scope().takeout_id = Some(id),
@@ -226,3 +226,6 @@ fn text(bytes: &[u8]) -> String {
 
 /// The call can't be read.
 pub(crate) const FETCH_FAIL: &str = "INPUT_FETCH_FAIL";
+
+/// There is no such layer.
+pub(crate) const LAYER_INVALID: &str = "CONNECTION_LAYER_INVALID";

@@ -9,7 +9,7 @@ use bytes::Bytes;
 use heliogram_crypto::{AuthKey, SecretBytes};
 use heliogram_proto::cx::{Cx, Mono, Now, Unix};
 use heliogram_proto::exchange::binding::{self, Subject};
-use heliogram_proto::host::{Config, Effect, Host, Input, PreparedAnswer, PreparedFrame};
+use heliogram_proto::host::{Config, Effect, Host, Input, PreparedAnswer, PreparedFrame, wire};
 use heliogram_proto::ids::{AuthKeyId, Identity, LinkId, MsgId, SeqNo, Term};
 use heliogram_proto::port::{Frame, FromHost, KeyFacts, KeyKind, KeyRecord, Reply};
 use heliogram_tl::mtproto as tl;
@@ -72,6 +72,8 @@ struct Cluster {
 enum News {
     Frame(Frame),
     ToHost(usize, Input),
+    /// From one host to the other.
+    Across(usize, Vec<u8>),
     ToGateway(KeyFacts),
 }
 
@@ -213,6 +215,11 @@ impl Cluster {
         assert!(self.under_way.is_empty());
     }
 
+    fn across(&mut self, to: usize, input: &Input) {
+        let bytes = wire::encode(input, self.clock()).unwrap();
+        self.under_way(News::Across(to, bytes));
+    }
+
     fn under_way(&mut self, news: News) {
         let mut at = self.now + Duration::from_millis(self.below(60));
         if let News::Frame(frame) = &news {
@@ -248,16 +255,14 @@ impl Cluster {
                     self.step(owner, Input::Frame(PreparedFrame::new(frame)));
                 }
             }
-            News::ToHost(host, Input::TakeOver(handover)) => {
-                let links = handover.links();
-                self.step(host, Input::TakeOver(handover));
-                for link in links {
-                    if self.gone.contains(&link) {
-                        self.step(host, Input::Detach { link });
-                    }
+            News::Across(host, bytes) => {
+                let gone = &self.gone;
+                let links = &mut |link| (!gone.contains(&link)).then_some(link);
+                match wire::decode(&bytes, self.clock(), links) {
+                    Ok(input) => self.step(host, input),
+                    Err(error) => assert_eq!(error, wire::Error::LinkGone),
                 }
             }
-            News::ToHost(_, Input::Frame(frame)) if self.gone.contains(&frame.link()) => {}
             News::ToHost(host, input) => self.step(host, input),
             News::ToGateway(facts) => {
                 self.known.insert(facts.id, facts);
@@ -298,18 +303,18 @@ impl Cluster {
             }
             Effect::HandOver(handover) => {
                 let to = self.owner(handover.to());
-                self.under_way(News::ToHost(to, Input::TakeOver(handover)));
+                self.across(to, &Input::TakeOver(handover));
             }
             Effect::TakenOver { key } => {
                 self.under_way(News::ToGateway(key));
                 let owner = self.owner(Identity(key.id));
                 let key = key.id;
-                self.under_way(News::ToHost(owner, Input::TakenOver { key }));
+                self.across(owner, &Input::TakenOver { key });
             }
             Effect::Forward { to, input } => {
                 self.forwarded += 1;
                 let owner = self.owner(to);
-                self.under_way(News::ToHost(owner, *input));
+                self.across(owner, &input);
             }
             Effect::Ready { .. } | Effect::Fanout { .. } | Effect::FindUser { .. } => {}
             Effect::Cancel { .. } | Effect::DropKeys { .. } | Effect::DestroyKey { .. } => {

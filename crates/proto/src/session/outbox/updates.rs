@@ -59,7 +59,17 @@ impl Updates {
             || self.unacked_bytes > count(PUSHES_UNACKED_BYTES_MAX)
     }
 
-    fn queued(&mut self, bytes: usize) {
+    pub(super) const fn is_too_long(&self) -> bool {
+        self.is_too_long
+    }
+
+    /// Takes note of whether the only update that waits is `updatesTooLong`; `false` if that can't be.
+    pub(super) const fn set_too_long(&mut self, is_too_long: bool) -> bool {
+        self.is_too_long = is_too_long;
+        !is_too_long || self.queued == 1
+    }
+
+    pub(super) fn queued(&mut self, bytes: usize) {
         self.queued += 1;
         self.queued_bytes += count(bytes);
     }

@@ -1,8 +1,9 @@
 //! A client with two keys, and the hosts of both.
 
 use heliogram_crypto::AuthKey;
+use heliogram_proto::cx::Now;
 use heliogram_proto::exchange::binding::{self, Claim, Subject};
-use heliogram_proto::host::{CallId, Effect, Handover, Input};
+use heliogram_proto::host::{CallId, Effect, Handover, Input, wire};
 use heliogram_proto::ids::{Identity, LinkId, MsgId, SeqNo};
 use heliogram_proto::port::{Frame, KeyFacts, KeyKind, KeyRecord};
 use heliogram_tl::Deserialize;
@@ -156,7 +157,8 @@ impl Client {
     pub(super) fn take_over(&mut self) {
         let handover = self.take_handover();
         assert_eq!(handover.to(), Identity(self.perm.id));
-        self.input(Input::TakeOver(handover));
+        let there = across(&Input::TakeOver(handover), self.now);
+        self.input(there);
         let told = self.about_keys.remove(0);
         assert!(matches!(told, Effect::TakenOver { key } if key.perm == Some(self.perm.id)));
         let key = self.temp.id;
@@ -183,7 +185,10 @@ impl Client {
         let effects = std::mem::take(&mut self.about_keys);
         for effect in effects {
             match effect {
-                Effect::Forward { input, .. } => self.input(*input),
+                Effect::Forward { input, .. } => {
+                    let there = across(&input, self.now);
+                    self.input(there);
+                }
                 other @ (Effect::Ready { .. }
                 | Effect::Call { .. }
                 | Effect::Cancel { .. }
@@ -207,6 +212,12 @@ impl Client {
             .map(|it| it.read::<tl::RpcResult<'_>>().result == 0x9972_75b5_u32.to_le_bytes())
             .collect()
     }
+}
+
+/// Brings an input to another process.
+pub(super) fn across(input: &Input, now: Now) -> Input {
+    let bytes = wire::encode(input, now).unwrap();
+    wire::decode(&bytes, now, &mut Some).unwrap()
 }
 
 /// A method that an unbound key may not call.
