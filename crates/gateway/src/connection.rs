@@ -184,7 +184,8 @@ impl Connection {
             let is_welcome = self.end.is_none()
                 && self.phase == Phase::Running
                 && self.link.wants_input()
-                && self.backlog.may_grow();
+                && self.backlog.may_grow()
+                && self.edge.sessions.takes_more(self.id);
             if !is_welcome {
                 break;
             }

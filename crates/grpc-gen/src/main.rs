@@ -42,17 +42,19 @@ fn generate(schema: &Path, out: &Path) -> Result<()> {
 }
 
 /// The contracts, below `schema/`.
-const CONTRACTS: [&str; 4] = [
+const CONTRACTS: [&str; 5] = [
     "heliogram/backend/v1/backend.proto",
     "heliogram/cluster/v1/keys.proto",
+    "heliogram/cluster/v1/owners.proto",
     "heliogram/cluster/v1/sessions.proto",
     "opentelemetry/trace.proto",
 ];
 
 /// Messages that hold keys or salts: `heliogram-grpc` writes their `Debug` by hand.
-const REDACTED: [&str; 4] = [
+const REDACTED: [&str; 5] = [
     ".heliogram.cluster.v1.FirstSalt",
     ".heliogram.cluster.v1.Frame",
     ".heliogram.cluster.v1.KeyRecord",
+    ".heliogram.cluster.v1.OwnerInput",
     ".heliogram.cluster.v1.Seal",
 ];

@@ -5,8 +5,8 @@
 //! | --- | --- | --- | --- |
 //! | `Backend` | [`RemoteBackend`] | [`BackendService`] | session nodes |
 //! | `Pushes` | [`RemotePushes`] | [`PushService`] | backends |
-//! | `SessionPort` | [`RemoteSessions`] | [`SessionsService`] | gateways |
-//! | `AuthKeys` | [`RemoteKeys`] | [`KeysService`], [`KeyChangesService`] | gateways; session nodes |
+//! | `SessionPort` | [`RingSessions`] | [`SessionsService`] | gateways |
+//! | `AuthKeys` | [`RemoteKeys`], [`NodesKeys`] | [`KeysService`], [`KeyChangesService`] | gateways; session nodes |
 //!
 //! [`TraceExporter`] takes spans to a collector of OpenTelemetry.
 //!
@@ -33,10 +33,10 @@ mod wire;
 pub use backend::{BackendService, Form, RemoteBackend};
 pub use generated::backend as contract;
 pub use generated::opentelemetry as collector;
-pub use keys::{KeyChangesService, KeysService, RemoteKeys};
+pub use keys::{KeyChangesService, KeysService, NodesKeys, RemoteKeys};
 pub use metrics::ServerCounts;
 pub use net::{Address, AddressError, Bound, Role, Server, Tls, TlsError, TlsFiles, dial};
 pub use push::{PushService, RemotePushes};
 pub use routes::{Route, RouteError, Routes};
-pub use sessions::{RemoteSessions, SessionsService};
+pub use sessions::{Gateways, RingSessions, SessionsService};
 pub use traces::{EndpointError, TraceExporter, TracedProcess};

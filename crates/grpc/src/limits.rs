@@ -22,6 +22,15 @@ pub const CALL_PATIENCE: Duration = Duration::from_secs(60);
 /// How long a question about a key, or about a user, may take.
 pub const QUESTION_PATIENCE: Duration = Duration::from_secs(10);
 
+/// How long a gateway asks one session node after another about a key: longer than frames wait for one.
+pub const KEYS_PATIENCE: Duration = Duration::from_secs(6);
+
+/// How long a gateway waits for one session node's answer about a key before it asks the next.
+pub const KEYS_ATTEMPT_MAX: Duration = Duration::from_secs(2);
+
+/// How long a session node that could not say anything about a key is asked last.
+pub const NODE_AVOIDED: Duration = Duration::from_secs(5);
+
 /// Pause before a connection or a question that has failed is tried again, at first.
 pub const RETRY_PAUSE_MIN: Duration = Duration::from_millis(50);
 
@@ -35,8 +44,21 @@ pub const PUSHES_WAITING_BYTES_MAX: usize = 64 << 20;
 /// Users and sessions that wait for their `updatesTooLong`; of more, the rest hears nothing.
 pub const PUSHES_MISSED_MAX: usize = 1 << 20;
 
-/// Bytes of frames that wait for a session node; the connection of one more is closed, so that its client comes again.
+/// Bytes of frames that wait for a session node, or for an owner to be there; the connection of one more is closed, so that its
+/// client comes again.
 pub const FRAMES_WAITING_BYTES_MAX: usize = 64 << 20;
+
+/// Bytes of frames from which no more is read from the connections that have them there.
+pub const FRAMES_WELCOME_BYTES_MAX: usize = FRAMES_WAITING_BYTES_MAX / 2;
+
+/// How long frames wait for an owner, and for a stream to it; then their connection is closed.
+pub const FRAMES_WAITING_MAX: Duration = Duration::from_secs(5);
+
+/// How long a connection may stay with an owner that is none any more, so that it gets what the owner still has for it.
+pub const LEAVING_MAX: Duration = Duration::from_secs(1);
+
+/// Sessions of one connection that can be brought back when a stream has broken. One with more is closed then.
+pub const TIES_PER_LINK_MAX: usize = 16;
 
 /// Bytes that a session node sends for one connection before it is told that the connection has taken some of them. What
 /// was drained at once is sent at once, however much it is.

@@ -21,6 +21,7 @@ use std::sync::{Arc, Weak};
 use heliogram_proto::host::Input;
 use heliogram_proto::ids::{AuthKeyId, Identity, LinkId};
 pub use heliogram_proto::port::*;
+use heliogram_proto::ring::Partition;
 
 /// A future that a trait object can return.
 pub type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
@@ -137,6 +138,13 @@ pub trait SessionPort: Send + Sync + 'static {
     /// call it only when the socket can take more.
     fn drain(&self, link: LinkId, out: &mut Vec<FromHost>);
 
+    /// Tells whether more input of a connection is welcome. It is a wish, not a limit. After a `false` the connection's owner is
+    /// woken when it has changed.
+    fn takes_more(&self, link: LinkId) -> bool {
+        let _ = link;
+        true
+    }
+
     /// Tells whether no call is running: a gateway that shuts down reads no more, waits for this within its
     /// deadline, then drains every link a last time. An answer is in its session before its call counts as ended.
     fn is_quiet(&self) -> bool;
@@ -156,6 +164,12 @@ pub trait Edge: Send + Sync + 'static {
 
     /// Says that a key is no more: connections that use it are closed with `-404` at its next frame.
     fn revoke(&self, key: AuthKeyId);
+
+    /// Says that what was said of keys whose identities are in these partitions may have been missed: each is looked up again
+    /// before its next frame. Who keeps no keys has nothing to doubt.
+    fn doubt(&self, partitions: &[Partition]) {
+        let _ = partitions;
+    }
 }
 
 /// Where a session host takes what is for owners in other processes. Nothing here waits; what is for one owner arrives in

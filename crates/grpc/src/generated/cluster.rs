@@ -885,6 +885,343 @@ pub mod key_changes_server {
         const NAME: &'static str = SERVICE_NAME;
     }
 }
+/// Some of what a node has for another.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct ToOwners {
+    /// In order.
+    #[prost(message, repeated, tag = "1")]
+    pub items: ::prost::alloc::vec::Vec<OwnersItem>,
+}
+/// One thing that a node has for another.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct OwnersItem {
+    /// One of these.
+    #[prost(oneof = "owners_item::Item", tags = "1, 2")]
+    pub item: ::core::option::Option<owners_item::Item>,
+}
+/// Nested message and enum types in `OwnersItem`.
+pub mod owners_item {
+    /// One of these.
+    #[derive(Clone, PartialEq, ::prost::Oneof)]
+    pub enum Item {
+        /// For the owner of an identity.
+        #[prost(message, tag = "1")]
+        Input(super::OwnerInput),
+        /// For the owners of its targets: a push of `heliogram.backend.v1`, encoded.
+        #[prost(bytes, tag = "2")]
+        Push(::prost::bytes::Bytes),
+    }
+}
+/// Something for the owner of an identity.
+#[derive(Clone, PartialEq, ::prost::Message)]
+#[prost(skip_debug)]
+pub struct OwnerInput {
+    /// Whose owner.
+    #[prost(sfixed64, tag = "1")]
+    pub to: i64,
+    /// The term that the owner is taken to have: to another it is not handed in.
+    #[prost(uint64, tag = "2")]
+    pub term: u64,
+    /// What it is, as `heliogram_proto` writes it.
+    #[prost(bytes = "bytes", tag = "3")]
+    pub input: ::prost::bytes::Bytes,
+    /// The connections that are named in it.
+    #[prost(message, repeated, tag = "4")]
+    pub links: ::prost::alloc::vec::Vec<NamedLink>,
+}
+/// A connection, as its gateway names it.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct NamedLink {
+    /// The number by which it is named in what this comes with.
+    #[prost(uint64, tag = "1")]
+    pub link: u64,
+    /// The gateway.
+    #[prost(fixed64, tag = "2")]
+    pub gateway: u64,
+    /// The gateway's own number for it.
+    #[prost(uint64, tag = "3")]
+    pub number: u64,
+}
+/// Confirms what has come.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct OwnersTaken {
+    /// How many things of this stream have been handed in so far.
+    #[prost(uint64, tag = "1")]
+    pub taken: u64,
+}
+/// Generated client implementations.
+pub mod owners_client {
+    #![allow(
+        unused_variables,
+        dead_code,
+        missing_docs,
+        clippy::wildcard_imports,
+        clippy::let_unit_value
+    )]
+    use tonic::codegen::http::Uri;
+    use tonic::codegen::*;
+    /// What one owner of identities has for another. Served and called by session nodes.
+    #[derive(Debug, Clone)]
+    pub struct OwnersClient<T> {
+        inner: tonic::client::Grpc<T>,
+    }
+    impl<T> OwnersClient<T>
+    where
+        T: tonic::client::GrpcService<tonic::body::Body>,
+        T::Error: Into<StdError>,
+        T::ResponseBody: Body<Data = Bytes> + std::marker::Send + 'static,
+        <T::ResponseBody as Body>::Error: Into<StdError> + std::marker::Send,
+    {
+        pub fn new(inner: T) -> Self {
+            let inner = tonic::client::Grpc::new(inner);
+            Self { inner }
+        }
+        pub fn with_origin(inner: T, origin: Uri) -> Self {
+            let inner = tonic::client::Grpc::with_origin(inner, origin);
+            Self { inner }
+        }
+        pub fn with_interceptor<F>(
+            inner: T,
+            interceptor: F,
+        ) -> OwnersClient<InterceptedService<T, F>>
+        where
+            F: tonic::service::Interceptor,
+            T::ResponseBody: Default,
+            T: tonic::codegen::Service<
+                    http::Request<tonic::body::Body>,
+                    Response = http::Response<
+                        <T as tonic::client::GrpcService<tonic::body::Body>>::ResponseBody,
+                    >,
+                >,
+            <T as tonic::codegen::Service<http::Request<tonic::body::Body>>>::Error:
+                Into<StdError> + std::marker::Send + std::marker::Sync,
+        {
+            OwnersClient::new(InterceptedService::new(inner, interceptor))
+        }
+        /// Compress requests with the given encoding.
+        ///
+        /// This requires the server to support it otherwise it might respond with an
+        /// error.
+        #[must_use]
+        pub fn send_compressed(mut self, encoding: CompressionEncoding) -> Self {
+            self.inner = self.inner.send_compressed(encoding);
+            self
+        }
+        /// Enable decompressing responses.
+        #[must_use]
+        pub fn accept_compressed(mut self, encoding: CompressionEncoding) -> Self {
+            self.inner = self.inner.accept_compressed(encoding);
+            self
+        }
+        /// Limits the maximum size of a decoded message.
+        ///
+        /// Default: `4MB`
+        #[must_use]
+        pub fn max_decoding_message_size(mut self, limit: usize) -> Self {
+            self.inner = self.inner.max_decoding_message_size(limit);
+            self
+        }
+        /// Limits the maximum size of an encoded message.
+        ///
+        /// Default: `usize::MAX`
+        #[must_use]
+        pub fn max_encoding_message_size(mut self, limit: usize) -> Self {
+            self.inner = self.inner.max_encoding_message_size(limit);
+            self
+        }
+        /// Carries all that the calling node has for the owners of this one, in order. What was not confirmed when the stream ends
+        /// is lost: the caller has the connections closed that wait for it.
+        pub async fn connect(
+            &mut self,
+            request: impl tonic::IntoStreamingRequest<Message = super::ToOwners>,
+        ) -> std::result::Result<
+            tonic::Response<tonic::codec::Streaming<super::OwnersTaken>>,
+            tonic::Status,
+        > {
+            self.inner.ready().await.map_err(|e| {
+                tonic::Status::unknown(format!("Service was not ready: {}", e.into()))
+            })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static("/heliogram.cluster.v1.Owners/Connect");
+            let mut req = request.into_streaming_request();
+            req.extensions_mut()
+                .insert(GrpcMethod::new("heliogram.cluster.v1.Owners", "Connect"));
+            self.inner.streaming(req, path, codec).await
+        }
+    }
+}
+/// Generated server implementations.
+pub mod owners_server {
+    #![allow(
+        unused_variables,
+        dead_code,
+        missing_docs,
+        clippy::wildcard_imports,
+        clippy::let_unit_value
+    )]
+    use tonic::codegen::*;
+    /// Generated trait containing gRPC methods that should be implemented for use with OwnersServer.
+    #[async_trait]
+    pub trait Owners: std::marker::Send + std::marker::Sync + 'static {
+        /// Server streaming response type for the Connect method.
+        type ConnectStream: tonic::codegen::tokio_stream::Stream<
+                Item = std::result::Result<super::OwnersTaken, tonic::Status>,
+            > + std::marker::Send
+            + 'static;
+        /// Carries all that the calling node has for the owners of this one, in order. What was not confirmed when the stream ends
+        /// is lost: the caller has the connections closed that wait for it.
+        async fn connect(
+            &self,
+            request: tonic::Request<tonic::Streaming<super::ToOwners>>,
+        ) -> std::result::Result<tonic::Response<Self::ConnectStream>, tonic::Status>;
+    }
+    /// What one owner of identities has for another. Served and called by session nodes.
+    #[derive(Debug)]
+    pub struct OwnersServer<T> {
+        inner: Arc<T>,
+        accept_compression_encodings: EnabledCompressionEncodings,
+        send_compression_encodings: EnabledCompressionEncodings,
+        max_decoding_message_size: Option<usize>,
+        max_encoding_message_size: Option<usize>,
+    }
+    impl<T> OwnersServer<T> {
+        pub fn new(inner: T) -> Self {
+            Self::from_arc(Arc::new(inner))
+        }
+        pub fn from_arc(inner: Arc<T>) -> Self {
+            Self {
+                inner,
+                accept_compression_encodings: Default::default(),
+                send_compression_encodings: Default::default(),
+                max_decoding_message_size: None,
+                max_encoding_message_size: None,
+            }
+        }
+        pub fn with_interceptor<F>(inner: T, interceptor: F) -> InterceptedService<Self, F>
+        where
+            F: tonic::service::Interceptor,
+        {
+            InterceptedService::new(Self::new(inner), interceptor)
+        }
+        /// Enable decompressing requests with the given encoding.
+        #[must_use]
+        pub fn accept_compressed(mut self, encoding: CompressionEncoding) -> Self {
+            self.accept_compression_encodings.enable(encoding);
+            self
+        }
+        /// Compress responses with the given encoding, if the client supports it.
+        #[must_use]
+        pub fn send_compressed(mut self, encoding: CompressionEncoding) -> Self {
+            self.send_compression_encodings.enable(encoding);
+            self
+        }
+        /// Limits the maximum size of a decoded message.
+        ///
+        /// Default: `4MB`
+        #[must_use]
+        pub fn max_decoding_message_size(mut self, limit: usize) -> Self {
+            self.max_decoding_message_size = Some(limit);
+            self
+        }
+        /// Limits the maximum size of an encoded message.
+        ///
+        /// Default: `usize::MAX`
+        #[must_use]
+        pub fn max_encoding_message_size(mut self, limit: usize) -> Self {
+            self.max_encoding_message_size = Some(limit);
+            self
+        }
+    }
+    impl<T, B> tonic::codegen::Service<http::Request<B>> for OwnersServer<T>
+    where
+        T: Owners,
+        B: Body + std::marker::Send + 'static,
+        B::Error: Into<StdError> + std::marker::Send + 'static,
+    {
+        type Response = http::Response<tonic::body::Body>;
+        type Error = std::convert::Infallible;
+        type Future = BoxFuture<Self::Response, Self::Error>;
+        fn poll_ready(
+            &mut self,
+            _cx: &mut Context<'_>,
+        ) -> Poll<std::result::Result<(), Self::Error>> {
+            Poll::Ready(Ok(()))
+        }
+        fn call(&mut self, req: http::Request<B>) -> Self::Future {
+            match req.uri().path() {
+                "/heliogram.cluster.v1.Owners/Connect" => {
+                    #[allow(non_camel_case_types)]
+                    struct ConnectSvc<T: Owners>(pub Arc<T>);
+                    impl<T: Owners> tonic::server::StreamingService<super::ToOwners> for ConnectSvc<T> {
+                        type Response = super::OwnersTaken;
+                        type ResponseStream = T::ConnectStream;
+                        type Future =
+                            BoxFuture<tonic::Response<Self::ResponseStream>, tonic::Status>;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<tonic::Streaming<super::ToOwners>>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move { <T as Owners>::connect(&inner, request).await };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = ConnectSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.streaming(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                _ => Box::pin(async move {
+                    let mut response = http::Response::new(tonic::body::Body::default());
+                    let headers = response.headers_mut();
+                    headers.insert(
+                        tonic::Status::GRPC_STATUS,
+                        (tonic::Code::Unimplemented as i32).into(),
+                    );
+                    headers.insert(
+                        http::header::CONTENT_TYPE,
+                        tonic::metadata::GRPC_CONTENT_TYPE,
+                    );
+                    Ok(response)
+                }),
+            }
+        }
+    }
+    impl<T> Clone for OwnersServer<T> {
+        fn clone(&self) -> Self {
+            let inner = self.inner.clone();
+            Self {
+                inner,
+                accept_compression_encodings: self.accept_compression_encodings,
+                send_compression_encodings: self.send_compression_encodings,
+                max_decoding_message_size: self.max_decoding_message_size,
+                max_encoding_message_size: self.max_encoding_message_size,
+            }
+        }
+    }
+    /// Generated gRPC service name
+    pub const SERVICE_NAME: &str = "heliogram.cluster.v1.Owners";
+    impl<T> tonic::server::NamedService for OwnersServer<T> {
+        const NAME: &'static str = SERVICE_NAME;
+    }
+}
 /// What a gateway says.
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct ToNode {
@@ -898,15 +1235,15 @@ pub struct ToNode {
 /// A gateway's first words.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct GatewayHello {
-    /// The term that the gateway takes the node to have, if it has heard of one. FAILED_PRECONDITION: it has another.
-    #[prost(uint64, optional, tag = "1")]
-    pub term: ::core::option::Option<u64>,
+    /// By what all nodes know the gateway: its own number, made at random when it starts.
+    #[prost(fixed64, tag = "1")]
+    pub gateway: u64,
 }
 /// One thing that a gateway says.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct Up {
     /// One of these.
-    #[prost(oneof = "up::Item", tags = "1, 2, 3, 4")]
+    #[prost(oneof = "up::Item", tags = "1, 2, 3, 4, 5")]
     pub item: ::core::option::Option<up::Item>,
 }
 /// Nested message and enum types in `Up`.
@@ -926,7 +1263,29 @@ pub mod up {
         /// Says, by the same number, whether a call is running once everything before this has been taken.
         #[prost(uint64, tag = "4")]
         Probe(u64),
+        /// A connection is brought back.
+        #[prost(message, tag = "5")]
+        Attach(super::Attach),
     }
+}
+/// A connection whose frames the node has taken on a stream before this one.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct Attach {
+    /// Which connection.
+    #[prost(uint64, tag = "1")]
+    pub link: u64,
+    /// The key of its last frame.
+    #[prost(message, optional, tag = "2")]
+    pub key: ::core::option::Option<KeyFacts>,
+    /// The session of that frame.
+    #[prost(sfixed64, tag = "3")]
+    pub session_id: i64,
+    /// The term that the gateway takes the owner to have, as in a frame.
+    #[prost(uint64, optional, tag = "4")]
+    pub term: ::core::option::Option<u64>,
+    /// It speaks HTTP, and its client waits for a response.
+    #[prost(bool, tag = "5")]
+    pub is_http: bool,
 }
 /// An authentic message.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
@@ -992,18 +1351,14 @@ pub struct ToGateway {
     #[prost(message, repeated, tag = "2")]
     pub items: ::prost::alloc::vec::Vec<Down>,
 }
-/// A node's first words.
+/// A node's first words: it hears the gateway.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
-pub struct NodeHello {
-    /// Its term.
-    #[prost(uint64, tag = "1")]
-    pub term: u64,
-}
+pub struct NodeHello {}
 /// One thing that a node says.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct Down {
     /// One of these.
-    #[prost(oneof = "down::Item", tags = "1, 2, 3, 4, 5, 6")]
+    #[prost(oneof = "down::Item", tags = "1, 2, 3, 4, 5, 6, 7")]
     pub item: ::core::option::Option<down::Item>,
 }
 /// Nested message and enum types in `Down`.
@@ -1029,6 +1384,9 @@ pub mod down {
         /// The answer to a probe.
         #[prost(message, tag = "6")]
         Probed(super::Probed),
+        /// How many frames of this stream the sessions' hosts have taken so far.
+        #[prost(uint64, tag = "7")]
+        Taken(u64),
     }
 }
 /// The answer to a probe.
@@ -1170,8 +1528,11 @@ pub mod sessions_client {
         /// Carries messages up and what is to be sealed down, for all connections of one gateway that have sessions here.
         ///
         /// Each side says hello first. The stream's order is the order of everything in it. Connections are known by numbers
-        /// of the gateway's, from their first frame on. What waits for a connection is sent while it is owed less than a
-        /// window; its credit says what it has taken. Whoever ends the stream ends its connections.
+        /// of the gateway's, from their first frame on, or from the first thing that the node has for them. What waits for a
+        /// connection is sent while it is owed less than a window; its credit says what it has taken.
+        ///
+        /// When a stream ends the node forgets its connections. On the next one the gateway brings back those that have no frame
+        /// of which it does not know whether it was taken. A gateway has one stream with a node: a later one ends it.
         pub async fn connect(
             &mut self,
             request: impl tonic::IntoStreamingRequest<Message = super::ToNode>,
@@ -1213,8 +1574,11 @@ pub mod sessions_server {
         /// Carries messages up and what is to be sealed down, for all connections of one gateway that have sessions here.
         ///
         /// Each side says hello first. The stream's order is the order of everything in it. Connections are known by numbers
-        /// of the gateway's, from their first frame on. What waits for a connection is sent while it is owed less than a
-        /// window; its credit says what it has taken. Whoever ends the stream ends its connections.
+        /// of the gateway's, from their first frame on, or from the first thing that the node has for them. What waits for a
+        /// connection is sent while it is owed less than a window; its credit says what it has taken.
+        ///
+        /// When a stream ends the node forgets its connections. On the next one the gateway brings back those that have no frame
+        /// of which it does not know whether it was taken. A gateway has one stream with a node: a later one ends it.
         async fn connect(
             &self,
             request: tonic::Request<tonic::Streaming<super::ToNode>>,

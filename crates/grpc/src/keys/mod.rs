@@ -1,7 +1,9 @@
-//! Keys in another process: a gateway holds no credentials of a store.
+//! Keys in another process.
 
+mod nodes;
 mod remote;
 mod service;
 
+pub use nodes::NodesKeys;
 pub use remote::RemoteKeys;
 pub use service::{KeyChangesService, KeysService};

@@ -2,48 +2,40 @@
 
 use std::collections::{HashMap, VecDeque};
 use std::pin::Pin;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Weak};
 use std::task::{Context, Poll, Waker};
 
 use heliogram_ports::{Edge, FromHost, KeyFacts, SessionPort, ToHost, Wake};
-use heliogram_proto::ids::{AuthKeyId, LinkId, Term};
+use heliogram_proto::ids::{AuthKeyId, LinkId};
 use parking_lot::Mutex;
 use tokio_stream::Stream;
 use tonic::{Request, Response, Status, Streaming};
 
-use super::cost;
+use super::{Gateways, cost};
 use crate::generated::cluster as wire;
 use crate::generated::cluster::down::Item as DownItem;
 use crate::generated::cluster::sessions_server::Sessions as Contract;
 use crate::generated::cluster::up::Item as UpItem;
 use crate::limits::{BATCH_BYTES, LINK_WINDOW_BYTES, NEWS_WAITING_MAX};
-use crate::wire::{down_to, facts_to, frame_from};
+use crate::wire::{attach_from, down_to, facts_to, frame_from};
 
-/// Lets gateways of other processes use the sessions of this one. One of them for a port: it gives links their numbers.
+/// Lets gateways of other processes use the sessions of this one.
 pub struct SessionsService {
     port: Arc<dyn SessionPort>,
-    term: Term,
-    next_link: Arc<AtomicU64>,
+    gateways: Gateways,
 }
 
 impl SessionsService {
-    /// Serves `port`, whose host has this term.
+    /// Serves `port`. What comes from other nodes knows its connections by `gateways`: one for a port.
     #[must_use]
-    pub fn new(port: Arc<dyn SessionPort>, term: Term) -> Self {
-        Self {
-            port,
-            term,
-            next_link: Arc::new(AtomicU64::new(FIRST_LINK)),
-        }
+    pub fn new(port: Arc<dyn SessionPort>, gateways: Gateways) -> Self {
+        Self { port, gateways }
     }
 }
 
 impl std::fmt::Debug for SessionsService {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("SessionsService")
-            .field("term", &self.term)
-            .finish_non_exhaustive()
+        f.debug_struct("SessionsService").finish_non_exhaustive()
     }
 }
 
@@ -58,28 +50,28 @@ impl Contract for SessionsService {
         let mut batches = request.into_inner();
         let hello = batches.message().await?.and_then(|first| first.hello);
         let hello = hello.ok_or_else(|| Status::invalid_argument("a gateway says hello first"))?;
-        if hello.term.is_some_and(|term| term != self.term.0) {
-            return Err(Status::failed_precondition("this node has another term"));
-        }
         let gateway = Arc::new(Gateway {
             port: Arc::clone(&self.port),
-            next_link: Arc::clone(&self.next_link),
+            gateways: self.gateways.clone(),
             state: Mutex::default(),
         });
+        if let Some(before) = self.gateways.add(hello.gateway, &gateway) {
+            before.end();
+        }
         let edge: Weak<Gateway> = Arc::downgrade(&gateway);
         self.port.open(edge);
         tokio::spawn(read(Arc::clone(&gateway), batches));
         Ok(Response::new(Box::pin(Downwards {
             gateway,
-            hello: Some(wire::NodeHello { term: self.term.0 }),
+            hello: Some(wire::NodeHello {}),
         })))
     }
 }
 
 /// A gateway, as a session node sees it: one stream.
-struct Gateway {
+pub(super) struct Gateway {
     port: Arc<dyn SessionPort>,
-    next_link: Arc<AtomicU64>,
+    gateways: Gateways,
     state: Mutex<State>,
 }
 
@@ -92,6 +84,9 @@ struct State {
     ready: VecDeque<LinkId>,
     news: Vec<DownItem>,
     probes: Vec<u64>,
+    /// Frames that the port has taken, and of how many of them the gateway was told.
+    taken: u64,
+    taken_told: u64,
     /// Of the stream downwards, while it has nothing to send.
     waker: Option<Waker>,
     is_over: bool,
@@ -147,7 +142,11 @@ impl State {
     }
 
     fn has_something(&self) -> bool {
-        !self.ready.is_empty() || !self.news.is_empty() || !self.probes.is_empty() || self.is_over
+        !self.ready.is_empty()
+            || !self.news.is_empty()
+            || !self.probes.is_empty()
+            || self.taken != self.taken_told
+            || self.is_over
     }
 }
 
@@ -173,8 +172,17 @@ impl Gateway {
         for item in items.into_iter().filter_map(|it| it.item) {
             match item {
                 UpItem::Frame(frame) => {
-                    let link = self.link_of(frame.link);
+                    let Some(link) = self.link_of(frame.link) else {
+                        return Ok(());
+                    };
                     inputs.push(ToHost::Frame(frame_from(frame, link)?));
+                    touched.push(link);
+                }
+                UpItem::Attach(attach) => {
+                    let Some(link) = self.link_of(attach.link) else {
+                        return Ok(());
+                    };
+                    inputs.push(ToHost::Attach(attach_from(attach, link)?));
                     touched.push(link);
                 }
                 UpItem::Detach(theirs) => {
@@ -195,28 +203,50 @@ impl Gateway {
 
     /// Whoever hands in a link's frames drains it afterwards: it is not woken for what comes of them at once.
     fn submit(&self, inputs: &mut Vec<ToHost>, touched: &mut Vec<LinkId>) {
+        let frames = inputs.iter().filter(|it| matches!(it, ToHost::Frame(_)));
+        let frames = u64::try_from(frames.count()).unwrap_or(0);
         self.port.submit(inputs);
-        self.change(|state| touched.drain(..).for_each(|link| state.wake(link)));
+        self.change(|state| {
+            state.taken += frames;
+            touched.drain(..).for_each(|link| state.wake(link));
+        });
     }
 
-    /// Returns the number of this process for a link of the gateway; makes the link known if it is new.
-    fn link_of(self: &Arc<Self>, theirs: u64) -> LinkId {
-        let known = self.state.lock().theirs.get(&theirs).copied();
-        known.unwrap_or_else(|| {
-            let link = LinkId(self.next_link.fetch_add(1, Ordering::Relaxed));
-            let state = Link {
-                theirs,
-                owed: 0,
-                is_ready: false,
-            };
-            self.change(|all| {
-                all.theirs.insert(theirs, link);
-                all.links.insert(link, state);
-            });
-            let gateway = Arc::downgrade(self);
-            self.port.attach(link, Arc::new(LinkWake { gateway, link }));
-            link
-        })
+    /// Returns the number of this process for a link of the gateway; makes the link known if it is new. Nothing once the stream
+    /// is over.
+    pub(super) fn link_of(self: &Arc<Self>, theirs: u64) -> Option<LinkId> {
+        // The port hears of its beginning before anybody else can say something of it, and of its end after that.
+        let mut state = self.state.lock();
+        if state.is_over {
+            return None;
+        }
+        if let Some(&link) = state.theirs.get(&theirs) {
+            return Some(link);
+        }
+        let link = self.gateways.next_link();
+        let gateway = Arc::downgrade(self);
+        self.port.attach(link, Arc::new(LinkWake { gateway, link }));
+        state.theirs.insert(theirs, link);
+        let known = Link {
+            theirs,
+            owed: 0,
+            is_ready: false,
+        };
+        state.links.insert(link, known);
+        Some(link)
+    }
+
+    /// Returns the gateway's number for a link, if it is one of this stream.
+    pub(super) fn number_of(&self, link: LinkId) -> Option<u64> {
+        self.state.lock().links.get(&link).map(|it| it.theirs)
+    }
+
+    /// Has the gateway close a link, if it is one of this stream.
+    pub(super) fn close(&self, link: LinkId) {
+        if let Some(link) = self.number_of(link) {
+            let close = DownItem::Close(wire::Close { link, code: None });
+            self.change(|state| state.news.push(close));
+        }
     }
 
     fn forget(&self, theirs: u64) -> Option<LinkId> {
@@ -227,7 +257,7 @@ impl Gateway {
     }
 
     /// Ends the stream, and with it its links.
-    fn end(&self) {
+    pub(super) fn end(&self) {
         let links = self.change(|state| {
             state.is_over = true;
             state.theirs.clear();
@@ -347,7 +377,15 @@ impl Gateway {
         // Asked first: what the last call has brought is ready before the port is quiet.
         let has_probes = !self.state.lock().probes.is_empty();
         let is_quiet = has_probes && self.port.is_quiet();
-        let mut items = std::mem::take(&mut self.state.lock().news);
+        let mut items = {
+            let mut state = self.state.lock();
+            let mut items = std::mem::take(&mut state.news);
+            if state.taken != state.taken_told {
+                state.taken_told = state.taken;
+                items.push(DownItem::Taken(state.taken));
+            }
+            items
+        };
         let (mut drained, mut bytes) = (Vec::new(), 0);
         while bytes < BATCH_BYTES {
             let next = self.state.lock().next_ready();
@@ -380,5 +418,97 @@ impl Gateway {
     }
 }
 
-/// Above the numbers that a gateway in this process gives.
-const FIRST_LINK: u64 = 1 << 63;
+#[cfg(test)]
+mod tests {
+    use heliogram_ports::Attach;
+
+    use super::*;
+    use crate::sessions::gateways::LinkName;
+
+    #[test]
+    fn the_connections_of_gateways_are_told_apart_and_found_by_their_names() {
+        let (port, gateways) = (Arc::new(Noting::default()), Gateways::new());
+        let (a, b) = (gateway(&port, &gateways), gateway(&port, &gateways));
+        assert!(gateways.add(7, &a).is_none() && gateways.add(8, &b).is_none());
+        let name = |gateway| LinkName { gateway, number: 1 };
+        let of_a = a.link_of(1).unwrap();
+        assert_eq!(a.link_of(1), Some(of_a));
+        assert_eq!(gateways.name(of_a), Some(name(7)));
+        // Another node has spoken of it: this one has not heard of it before.
+        let of_b = gateways.link(name(8)).unwrap();
+        assert_ne!(of_a, of_b);
+        assert_eq!(b.link_of(1), Some(of_b));
+        assert_eq!(*port.attached.lock(), [of_a, of_b]);
+        assert_eq!(gateways.link(name(9)), None, "no such gateway has a stream");
+    }
+
+    #[test]
+    fn a_gateway_that_comes_again_ends_its_stream_of_before_and_nobody_elses() {
+        let (port, gateways) = (Arc::new(Noting::default()), Gateways::new());
+        let (a, b, again) = (
+            gateway(&port, &gateways),
+            gateway(&port, &gateways),
+            gateway(&port, &gateways),
+        );
+        assert!(gateways.add(7, &a).is_none() && gateways.add(8, &b).is_none());
+        let (of_a, of_b) = (a.link_of(1).unwrap(), b.link_of(1).unwrap());
+        gateways.add(7, &again).unwrap().end();
+        assert_eq!(*port.detached.lock(), [of_a]);
+        // What the old stream has yet to say is nobody's.
+        assert_eq!(a.link_of(2), None);
+        assert_ne!(again.link_of(1), Some(of_a));
+        assert_eq!((gateways.name(of_a), b.link_of(1)), (None, Some(of_b)));
+    }
+
+    #[test]
+    fn a_link_whose_session_is_lost_is_closed_by_its_gateway() {
+        let (port, gateways) = (Arc::new(Noting::default()), Gateways::new());
+        let (a, b) = (gateway(&port, &gateways), gateway(&port, &gateways));
+        assert!(gateways.add(7, &a).is_none() && gateways.add(8, &b).is_none());
+        gateways.close(a.link_of(5).unwrap());
+        let close = wire::Close {
+            link: 5,
+            code: None,
+        };
+        assert_eq!(a.batch(), [DownItem::Close(close)]);
+        assert_eq!(b.batch(), []);
+    }
+
+    fn gateway(port: &Arc<Noting>, gateways: &Gateways) -> Arc<Gateway> {
+        Arc::new(Gateway {
+            port: Arc::<Noting>::clone(port),
+            gateways: gateways.clone(),
+            state: Mutex::default(),
+        })
+    }
+
+    /// Takes note of links.
+    #[derive(Default)]
+    struct Noting {
+        attached: Mutex<Vec<LinkId>>,
+        detached: Mutex<Vec<LinkId>>,
+    }
+
+    impl SessionPort for Noting {
+        fn open(&self, _: Weak<dyn Edge>) {}
+
+        fn attach(&self, link: LinkId, _: Arc<dyn Wake>) {
+            self.attached.lock().push(link);
+        }
+
+        fn submit(&self, inputs: &mut Vec<ToHost>) {
+            for input in inputs.drain(..) {
+                match input {
+                    ToHost::Detach { link } => self.detached.lock().push(link),
+                    ToHost::Frame(_) | ToHost::Attach(Attach { .. }) => {}
+                }
+            }
+        }
+
+        fn drain(&self, _: LinkId, _: &mut Vec<FromHost>) {}
+
+        fn is_quiet(&self) -> bool {
+            true
+        }
+    }
+}

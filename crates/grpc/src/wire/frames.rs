@@ -3,7 +3,7 @@
 use std::net::{IpAddr, SocketAddr};
 
 use bytes::Bytes;
-use heliogram_ports::{Frame, FromHost, Trace};
+use heliogram_ports::{Attach, Frame, FromHost, Trace};
 use heliogram_proto::ids::{AuthKeyId, LinkId, MsgId, Salt, SeqNo, SessionId, Term};
 
 use super::Malformed;
@@ -72,6 +72,30 @@ pub(crate) fn frame_from(frame: wire::Frame, link: LinkId) -> Result<Frame, Malf
     })
 }
 
+pub(crate) fn attach_to(attach: &Attach) -> wire::Attach {
+    wire::Attach {
+        link: attach.link.0,
+        key: Some(facts_to(attach.key)),
+        session_id: attach.session_id.0,
+        term: attach.term.map(|term| term.0),
+        is_http: attach.is_http,
+    }
+}
+
+/// The link is the one that this node knows it by.
+pub(crate) fn attach_from(attach: wire::Attach, link: LinkId) -> Result<Attach, Malformed> {
+    let key = attach.key.ok_or(Malformed(
+        "a connection that comes back must have the facts of its key",
+    ))?;
+    Ok(Attach {
+        link,
+        key: facts_from(key),
+        session_id: SessionId(attach.session_id),
+        term: attach.term.map(Term),
+        is_http: attach.is_http,
+    })
+}
+
 /// The link is the one that the gateway knows it by.
 pub(crate) fn down_to(item: FromHost, link: u64) -> wire::down::Item {
     match item {
@@ -111,7 +135,7 @@ pub(crate) fn seal_from(seal: wire::Seal) -> FromHost {
     }
 }
 
-super::redacted!(Frame, Seal);
+super::redacted!(Frame, OwnerInput, Seal);
 
 #[cfg(test)]
 mod tests {
@@ -163,6 +187,23 @@ mod tests {
                 token: u32::MAX
             })
         );
+    }
+
+    #[test]
+    fn a_connection_that_comes_back_crosses_whole_under_the_link_of_its_node() {
+        let mut attach = Attach {
+            link: LinkId(3),
+            key: conformance::record(1, KeyKind::Permanent).facts,
+            session_id: SessionId(-6),
+            term: Some(Term(7)),
+            is_http: true,
+        };
+        let there = attach_from(attach_to(&attach), LinkId(77)).unwrap();
+        attach.link = LinkId(77);
+        assert_eq!(there, attach);
+        let mut without_key = attach_to(&attach);
+        without_key.key = None;
+        assert!(attach_from(without_key, LinkId(77)).is_err());
     }
 
     #[test]

@@ -7,7 +7,7 @@ mod frames;
 mod keys;
 
 pub(crate) use backend::{call_from, call_to, push_from, push_to, reply_from, reply_to};
-pub(crate) use frames::{down_to, frame_from, frame_to, seal_from};
+pub(crate) use frames::{attach_from, attach_to, down_to, frame_from, frame_to, seal_from};
 pub(crate) use keys::{bound_from, bound_to, facts_from, facts_to, record_from, record_to};
 
 /// A message of the other side breaks its contract.

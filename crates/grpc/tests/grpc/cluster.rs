@@ -10,8 +10,8 @@ use heliogram_crypto::SecretBytes;
 use heliogram_crypto::rsa::PrivateKey;
 use heliogram_gateway::{Config, ExchangeConfig, Gateway, Listener};
 use heliogram_grpc::{
-    Address, BackendService, Form, KeysService, PushService, RemoteBackend, RemoteKeys,
-    RemotePushes, RemoteSessions, Role, Server, SessionsService, Tls, dial,
+    Address, BackendService, Form, Gateways, KeysService, PushService, RemoteBackend, RemoteKeys,
+    RemotePushes, RingSessions, Role, Server, SessionsService, Tls, dial,
 };
 use heliogram_ports::memory::MemoryKeys;
 use heliogram_ports::{Answer, AuthKeys, Backend, Call, Push, Pushes, Reply, Target};
@@ -134,7 +134,7 @@ impl Cluster {
         let server = Server::new()
             .keys(KeysService::new(Arc::clone(&self.keys)))
             .push(PushService::new(Arc::<LocalPort>::clone(&port)))
-            .sessions(SessionsService::new(port, term));
+            .sessions(SessionsService::new(port, Gateways::new()));
         let address = self.node_address.to_string();
         self.node = Some(Process::start_at(server, &address, Some(tls)).await);
     }
@@ -144,7 +144,7 @@ impl Cluster {
         let tls: Tls = self.authority.tls("gateway", &[Role::Gateway]);
         let to_node = dial(self.node_address.clone(), Role::Session, Some(tls));
         let keys = Arc::new(RemoteKeys::new(to_node.clone()));
-        let sessions = Arc::new(RemoteSessions::new(to_node, None));
+        let sessions = Arc::new(RingSessions::of_one(to_node, None));
         let mut config = Config::default();
         config.listeners = vec![Listener::tcp(SocketAddr::from(([127, 0, 0, 1], 0)))];
         let exchange = ExchangeConfig {

@@ -10,9 +10,11 @@
 mod backend;
 mod certificates;
 mod cluster;
+mod discovery;
 mod keys;
 mod metrics;
 mod process;
+mod ring;
 mod roles;
 mod sessions;
 mod traces;

@@ -6,9 +6,12 @@ use std::sync::{Arc, Mutex, Weak};
 use bytes::Bytes;
 use heliogram_crypto::SecretBytes;
 use heliogram_grpc::limits::{FRAMES_WAITING_BYTES_MAX, LINK_WINDOW_BYTES};
-use heliogram_grpc::{RemoteSessions, Role, Server, SessionsService, dial};
+use heliogram_grpc::{Gateways, RingSessions, Role, Server, SessionsService, dial};
 use heliogram_ports::conformance::{self, TERM};
-use heliogram_ports::{Edge, Frame, FromHost, KeyFacts, KeyKind, SessionPort, ToHost, Wake};
+use heliogram_ports::{
+    Answer, Attach, Backend, Call, Edge, Frame, FromHost, KeyFacts, KeyKind, Reply, RpcError,
+    SessionPort, ToHost, Wake,
+};
 use heliogram_proto::host::Config;
 use heliogram_proto::ids::{AuthKeyId, LinkId, MsgId, Salt, SeqNo, SessionId, Term};
 use heliogram_session::LocalPort;
@@ -23,9 +26,9 @@ async fn remote_sessions_conform() {
     in_time(conformance::session_port(async |keys, backend| {
         let config = Config::new(TERM, SecretBytes::new([1; 32]));
         let port = LocalPort::new(&config, 4, keys, backend, Handle::current());
-        let service = SessionsService::new(Arc::new(port), TERM);
+        let service = SessionsService::new(Arc::new(port), Gateways::new());
         let node = Process::start(Server::new().sessions(service)).await;
-        let remote = RemoteSessions::new(node.channel(), Some(TERM));
+        let remote = RingSessions::of_one(node.channel(), Some(TERM));
         processes.lock().unwrap().push(node);
         Arc::new(remote) as Arc<_>
     }))
@@ -34,7 +37,7 @@ async fn remote_sessions_conform() {
 
 #[tokio::test]
 async fn links_of_two_gateways_are_two_links_whatever_their_numbers() {
-    let (node, port) = serve(TERM).await;
+    let (node, port) = serve().await;
     let (a, b) = (remote(&node), remote(&node));
     let (of_a, of_b) = (Woken::attach(&a, LINK), Woken::attach(&b, LINK));
     a.submit(&mut vec![frame(LINK, 1)]);
@@ -51,7 +54,7 @@ async fn links_of_two_gateways_are_two_links_whatever_their_numbers() {
 
 #[tokio::test]
 async fn a_link_that_takes_nothing_is_sent_a_window_and_holds_nobody_up() {
-    let (node, port) = serve(TERM).await;
+    let (node, port) = serve().await;
     let gateway = remote(&node);
     let (slow, quick) = (
         Woken::attach(&gateway, LINK),
@@ -78,8 +81,8 @@ async fn a_link_that_takes_nothing_is_sent_a_window_and_holds_nobody_up() {
 }
 
 #[tokio::test]
-async fn a_node_that_goes_takes_the_links_that_it_knew_and_no_others() {
-    let (node, _) = serve(TERM).await;
+async fn links_whose_frames_were_taken_are_brought_back_when_the_stream_has_broken() {
+    let (node, _) = serve().await;
     let gateway = remote(&node);
     let (known, unknown) = (
         Woken::attach(&gateway, LINK),
@@ -90,32 +93,29 @@ async fn a_node_that_goes_takes_the_links_that_it_knew_and_no_others() {
 
     let address = node.address.to_string();
     drop(node);
+    // Has no way, and waits for one.
+    let (service, port) = service();
+    let _node = Process::start_at(Server::new().sessions(service), &address, None).await;
+    until(|| !port.brought_back().is_empty()).await;
+    gateway.submit(&mut vec![frame(OTHER, 3), frame(LINK, 2)]);
+    unknown
+        .until(&gateway, |got| bodies(got) == [words(3)])
+        .await;
     known
-        .until(&gateway, |got| got.contains(&close(LINK)))
+        .until(&gateway, |got| bodies(got) == [words(1), words(2)])
         .await;
 
-    let (service, port) = service(TERM);
-    let _node = Process::start_at(Server::new().sessions(service), &address, None).await;
-    // Whoever has been closed says nothing more.
-    gateway.submit(&mut vec![frame(LINK, 2), ToHost::Detach { link: LINK }]);
-    let mut got = Vec::new();
-    while got.is_empty() {
-        // Until the gateway has found the successor, a message takes its link with it.
-        gateway.submit(&mut vec![frame(OTHER, 3)]);
-        unknown.until(&gateway, |got| !got.is_empty()).await;
-        got = bodies(&unknown.got());
-        if got.is_empty() {
-            gateway.submit(&mut vec![ToHost::Detach { link: OTHER }]);
-            unknown.attach_again(&gateway, OTHER);
-        }
-    }
-    assert_eq!(got, [words(3)]);
-    assert_eq!(port.links().len(), 1);
+    let [attach] = port.brought_back()[..] else {
+        panic!("only who was known comes back")
+    };
+    assert_eq!((attach.session_id, attach.term), (SessionId(1), Some(TERM)));
+    assert!(port.links().contains(&attach.link));
+    assert_eq!(port.links().len(), 2);
 }
 
 #[tokio::test]
 async fn a_gateway_that_goes_takes_its_links_with_it() {
-    let (node, port) = serve(TERM).await;
+    let (node, port) = serve().await;
     let gateway = remote(&node);
     let link = Woken::attach(&gateway, LINK);
     gateway.submit(&mut vec![frame(LINK, 1)]);
@@ -126,7 +126,7 @@ async fn a_gateway_that_goes_takes_its_links_with_it() {
 
 #[tokio::test]
 async fn a_link_that_goes_is_gone_for_the_node_and_one_that_it_never_knew_is_not_spoken_of() {
-    let (node, port) = serve(TERM).await;
+    let (node, port) = serve().await;
     let gateway = remote(&node);
     let link = Woken::attach(&gateway, LINK);
     Woken::attach(&gateway, OTHER);
@@ -138,18 +138,24 @@ async fn a_link_that_goes_is_gone_for_the_node_and_one_that_it_never_knew_is_not
 }
 
 #[tokio::test]
-async fn a_node_of_another_term_is_not_spoken_to() {
-    let (node, port) = serve(Term(TERM.0 + 1)).await;
-    let gateway = remote(&node);
-    let link = Woken::attach(&gateway, LINK);
-    gateway.submit(&mut vec![frame(LINK, 1)]);
-    link.until(&gateway, |got| got.contains(&close(LINK))).await;
-    assert!(port.links().is_empty());
+async fn a_host_of_another_term_closes_the_link() {
+    for (term, is_closed) in [(TERM, false), (Term(TERM.0 + 1), true)] {
+        let keys = Arc::new(heliogram_ports::memory::MemoryKeys::new());
+        let config = Config::new(term, SecretBytes::new([1; 32]));
+        let port = LocalPort::new(&config, 1, keys, Arc::new(Refusing), Handle::current());
+        let service = SessionsService::new(Arc::new(port), Gateways::new());
+        let node = Process::start(Server::new().sessions(service)).await;
+        let gateway = remote(&node);
+        let link = Woken::attach(&gateway, LINK);
+        gateway.submit(&mut vec![frame(LINK, 1)]);
+        link.until(&gateway, |got| !got.is_empty()).await;
+        assert_eq!(link.got() == [close(LINK)], is_closed);
+    }
 }
 
 #[tokio::test]
 async fn what_reaches_many_links_at_once_is_handed_on_as_one() {
-    let (node, port) = serve(TERM).await;
+    let (node, port) = serve().await;
     let gateway = remote(&node);
     let links: Vec<_> = (1..=64).map(LinkId).collect();
     let woken: Vec<_> = links
@@ -170,7 +176,7 @@ async fn what_reaches_many_links_at_once_is_handed_on_as_one() {
 
 #[tokio::test]
 async fn what_is_said_of_keys_reaches_every_gateway() {
-    let (node, port) = serve(TERM).await;
+    let (node, port) = serve().await;
     let gateways = [remote(&node), remote(&node)];
     let edges = [Arc::new(Keys::default()), Arc::new(Keys::default())];
     for (gateway, edge) in gateways.iter().zip(&edges) {
@@ -198,7 +204,7 @@ async fn frames_that_no_node_takes_wait_up_to_a_limit_and_one_more_closes_its_li
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap().to_string();
     let channel = dial(address.parse().unwrap(), Role::Session, None);
-    let gateway = RemoteSessions::new(channel, None);
+    let gateway = RingSessions::of_one(channel, None);
     let link = Woken::attach(&gateway, LINK);
     let large = |bytes| {
         let ToHost::Frame(mut frame) = frame(LINK, 0) else {
@@ -218,33 +224,35 @@ async fn frames_that_no_node_takes_wait_up_to_a_limit_and_one_more_closes_its_li
     link.until(&gateway, |got| *got == [close(LINK)]).await;
 }
 
-/// A node of this term whose port does as it is told.
-async fn serve(term: Term) -> (Process, Arc<Scripted>) {
-    let (service, port) = service(term);
+/// A node whose port does as it is told.
+async fn serve() -> (Process, Arc<Scripted>) {
+    let (service, port) = service();
     (Process::start(Server::new().sessions(service)).await, port)
 }
 
-fn service(term: Term) -> (SessionsService, Arc<Scripted>) {
+fn service() -> (SessionsService, Arc<Scripted>) {
     let port = Arc::new(Scripted::default());
     (
-        SessionsService::new(Arc::<Scripted>::clone(&port), term),
+        SessionsService::new(Arc::<Scripted>::clone(&port), Gateways::new()),
         port,
     )
 }
 
-fn remote(node: &Process) -> RemoteSessions {
-    RemoteSessions::new(node.channel(), Some(TERM))
+fn remote(node: &Process) -> RingSessions {
+    RingSessions::of_one(node.channel(), Some(TERM))
 }
 
 /// A port that gives each link its own frames back; one whose frame says so gets more and more.
 #[derive(Default)]
-struct Scripted(Mutex<Script>);
+pub(crate) struct Scripted(Mutex<Script>);
 
 #[derive(Default)]
 struct Script {
     edges: Vec<Weak<dyn Edge>>,
     links: BTreeMap<LinkId, (Arc<dyn Wake>, Vec<Bytes>)>,
     attached: Vec<LinkId>,
+    brought_back: Vec<Attach>,
+    terms: Vec<Option<Term>>,
     detached: Vec<LinkId>,
     endless_bytes: usize,
 }
@@ -256,6 +264,15 @@ impl Scripted {
 
     fn detached(&self) -> Vec<LinkId> {
         self.0.lock().unwrap().detached.clone()
+    }
+
+    fn brought_back(&self) -> Vec<Attach> {
+        self.0.lock().unwrap().brought_back.clone()
+    }
+
+    /// Returns the terms of all frames, in order.
+    pub(crate) fn terms(&self) -> Vec<Option<Term>> {
+        self.0.lock().unwrap().terms.clone()
     }
 
     /// Returns how much was drained of what has no end.
@@ -297,10 +314,11 @@ impl SessionPort for Scripted {
         for input in inputs.drain(..) {
             match input {
                 ToHost::Frame(frame) => {
+                    script.terms.push(frame.term);
                     let (_, waiting) = script.links.get_mut(&frame.link).unwrap();
                     waiting.push(frame.body);
                 }
-                ToHost::Attach(_) => unreachable!("no stream breaks here"),
+                ToHost::Attach(attach) => script.brought_back.push(attach),
                 ToHost::Detach { link } => script.detached.push(link),
             }
         }
@@ -335,8 +353,18 @@ impl SessionPort for Scripted {
     }
 }
 
+/// A backend that nobody has to ask.
+struct Refusing;
+
+impl Backend for Refusing {
+    fn call(&self, _: Call) -> Answer {
+        let (code, message) = (400, "METHOD_INVALID".to_owned());
+        Answer::Now(Reply::Error(RpcError { code, message }))
+    }
+}
+
 /// A connection, and what it got.
-struct Woken {
+pub(crate) struct Woken {
     link: LinkId,
     news: Arc<Bell>,
     got: Mutex<Vec<FromHost>>,
@@ -352,7 +380,7 @@ impl Wake for Bell {
 }
 
 impl Woken {
-    fn attach(gateway: &RemoteSessions, link: LinkId) -> Self {
+    pub(crate) fn attach(gateway: &RingSessions, link: LinkId) -> Self {
         let news = Arc::new(Bell::default());
         gateway.attach(link, Arc::<Bell>::clone(&news));
         Self {
@@ -362,12 +390,11 @@ impl Woken {
         }
     }
 
-    fn attach_again(&self, gateway: &RemoteSessions, link: LinkId) {
-        self.got.lock().unwrap().clear();
-        gateway.attach(link, Arc::<Bell>::clone(&self.news));
-    }
-
-    async fn until(&self, gateway: &RemoteSessions, is_so: impl Fn(&Vec<FromHost>) -> bool) {
+    pub(crate) async fn until(
+        &self,
+        gateway: &RingSessions,
+        is_so: impl Fn(&Vec<FromHost>) -> bool,
+    ) {
         in_time(async {
             loop {
                 gateway.drain(self.link, &mut self.got.lock().unwrap());
@@ -415,7 +442,7 @@ impl Edge for Keys {
     }
 }
 
-async fn until(is_so: impl Fn() -> bool) {
+pub(crate) async fn until(is_so: impl Fn() -> bool) {
     in_time(async {
         while !is_so() {
             tokio::task::yield_now().await;
@@ -424,7 +451,7 @@ async fn until(is_so: impl Fn() -> bool) {
     .await;
 }
 
-fn bodies(got: &[FromHost]) -> Vec<Bytes> {
+pub(crate) fn bodies(got: &[FromHost]) -> Vec<Bytes> {
     let body = |item: &FromHost| match item {
         FromHost::Seal { body, .. } => Some(body.clone()),
         FromHost::QuickAck { .. } | FromHost::Close { .. } => None,
@@ -432,14 +459,21 @@ fn bodies(got: &[FromHost]) -> Vec<Bytes> {
     got.iter().filter_map(body).collect()
 }
 
-fn close(link: LinkId) -> FromHost {
+pub(crate) fn close(link: LinkId) -> FromHost {
     FromHost::Close { link, code: None }
 }
 
 fn frame(link: LinkId, word: u32) -> ToHost {
+    frame_of(1, link, word)
+}
+
+/// A frame under a key whose partition has this number.
+pub(crate) fn frame_of(key: u8, link: LinkId, word: u32) -> ToHost {
+    let mut facts = conformance::record(1, KeyKind::Permanent).facts;
+    facts.id = AuthKeyId(key.into());
     ToHost::Frame(Frame {
         link,
-        key: conformance::record(1, KeyKind::Permanent).facts,
+        key: facts,
         peer: ([192, 0, 2, 1], 443).into(),
         salt: Salt(1),
         session_id: SessionId(1),
@@ -453,11 +487,11 @@ fn frame(link: LinkId, word: u32) -> ToHost {
     })
 }
 
-fn words(word: u32) -> Bytes {
+pub(crate) fn words(word: u32) -> Bytes {
     word.to_le_bytes().to_vec().into()
 }
 
-const LINK: LinkId = LinkId(1);
-const OTHER: LinkId = LinkId(2);
+pub(crate) const LINK: LinkId = LinkId(1);
+pub(crate) const OTHER: LinkId = LinkId(2);
 const ENDLESS: u32 = 77;
 const ENDLESS_BYTES: usize = 50_000;

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use anyhow::{Context as _, anyhow};
 use heliogram_gateway::ListenerKind;
 use heliogram_grpc::{
-    Address, KeysService, RemoteKeys, RemoteSessions, Role, SessionsService, dial,
+    Address, Gateways, KeysService, RemoteKeys, RingSessions, Role, SessionsService, dial,
 };
 use heliogram_ports::{AuthKeys, SessionPort};
 use heliogram_proto::ids::Term;
@@ -95,13 +95,13 @@ async fn apart(
     let address = Address::Unix(data.join("sessions.socket"));
     let server = heliogram_grpc::Server::new()
         .keys(KeysService::new(keys))
-        .sessions(SessionsService::new(sessions, term));
+        .sessions(SessionsService::new(sessions, Gateways::new()));
     let bound = server.bind(&address, None).await;
     let bound = bound.with_context(|| format!("can't listen on {address} (--through-grpc)"))?;
     let channel = dial(address, Role::Session, None);
     Ok((
         Arc::new(RemoteKeys::new(channel.clone())),
-        Arc::new(RemoteSessions::new(channel, Some(term))),
+        Arc::new(RingSessions::of_one(channel, Some(term))),
         background(bound),
     ))
 }
