@@ -34,6 +34,9 @@ pub struct Config {
     pub backlog_bytes_max: usize,
     /// How long a reader may take nothing at all of what waits for it.
     pub backlog_age_max: Duration,
+    /// Over how long a time a shutdown has clients go to another gateway, before anything else: connections of which nothing
+    /// is asked are closed one after another. Zero where there is no other gateway.
+    pub leave_spread: Duration,
     /// How long a shutdown waits for calls that are running and for what is on its way out.
     pub shutdown_grace: Duration,
     /// Traces a share of the frames, if it is given.
@@ -54,6 +57,7 @@ impl Default for Config {
             work_queue_max: EXCHANGE_JOBS_MAX,
             backlog_bytes_max: 4 << 20,
             backlog_age_max: Duration::from_secs(30),
+            leave_spread: Duration::ZERO,
             shutdown_grace: Duration::from_secs(10),
             tracer: None,
         }

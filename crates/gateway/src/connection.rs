@@ -44,6 +44,8 @@ pub(crate) struct Connection {
     wants_drain: bool,
     /// Somebody else drains the host for this connection, and wakes it after that.
     is_claimed: bool,
+    /// When bytes came last, or the connection began.
+    heard_at: Mono,
     /// The last drain of a shutdown is done.
     is_drained: bool,
     end: Option<End>,
@@ -72,7 +74,8 @@ impl Connection {
         admission: Admission,
     ) -> Self {
         let (id, handle) = edge.attach();
-        let link = Link::new(id, peer, transport, edge.config.link, edge.clock.now().mono);
+        let heard_at = edge.clock.now().mono;
+        let link = Link::new(id, peer, transport, edge.config.link, heard_at);
         tracing::debug!(link = id.0, %peer, "connected");
         Self {
             backlog: Backlog::new(edge.config.backlog_bytes_max, edge.config.backlog_age_max),
@@ -84,6 +87,7 @@ impl Connection {
             admission: Some(admission),
             wants_drain: false,
             is_claimed: false,
+            heard_at,
             is_drained: false,
             end: None,
             reason: None,
@@ -199,6 +203,7 @@ impl Connection {
                 Poll::Ready(Ok(())) if input.is_empty() => self.end_now(Reason::Peer),
                 Poll::Ready(Ok(())) => {
                     is_active = true;
+                    self.heard_at = now.mono;
                     let bytes = u64::try_from(input.len()).unwrap_or(0);
                     self.edge.counts.received_bytes.add(bytes);
                     self.step(now, scratch, |link, write, cx| {
@@ -324,7 +329,9 @@ impl Connection {
 
     /// Takes what the host has ready, if the socket takes it.
     fn drain(&mut self, now: Now, scratch: &mut Scratch) {
-        if self.phase == Phase::Closing && !self.is_drained {
+        let is_closing =
+            self.phase == Phase::Closing || self.leaves_at().is_some_and(|at| at <= now.mono);
+        if is_closing && !self.is_drained {
             self.wants_drain = true;
         }
         if !self.may_drain() {
@@ -348,7 +355,7 @@ impl Connection {
             });
             (scratch.from_host, scratch.link) = (from_host, link);
         }
-        if self.phase == Phase::Closing {
+        if is_closing {
             self.is_drained = true;
             self.end = Some(End::AfterFlush);
             self.reason.get_or_insert(Reason::Shutdown);
@@ -379,6 +386,12 @@ impl Connection {
         }
     }
 
+    /// Returns when the connection closes of itself if nothing comes, so that its client goes to another gateway.
+    fn leaves_at(&self) -> Option<Mono> {
+        let leaves = self.end.is_none() && self.handle.leaves();
+        leaves.then(|| self.heard_at + ASKED_FOR)
+    }
+
     fn end_now(&mut self, reason: Reason) {
         self.end = Some(End::Now);
         self.reason.get_or_insert(reason);
@@ -394,7 +407,8 @@ impl Connection {
 
     /// Tells whether a deadline has come; else sets the timer.
     fn is_due(&self, task: &mut Context<'_>, mut sleep: Pin<&mut Sleep>) -> bool {
-        let next = [self.link.next_deadline(), self.backlog.next_deadline()]
+        let link = self.link.next_deadline();
+        let next = [link, self.backlog.next_deadline(), self.leaves_at()]
             .into_iter()
             .flatten()
             .min();
@@ -460,6 +474,9 @@ impl Drop for Connection {
         tracing::debug!(link = self.id.0, "disconnected");
     }
 }
+
+/// How long a client that has said something may be waiting for an answer to it.
+const ASKED_FOR: Duration = Duration::from_secs(1);
 
 /// Turns before other connections get theirs.
 const TURNS_MAX: usize = 8;

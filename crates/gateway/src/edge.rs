@@ -16,10 +16,12 @@ use heliogram_proto::cx::{Cx, Mono};
 use heliogram_proto::edge::exchanges::{self, Exchanges, Job, StoreOutcome, Ticket};
 use heliogram_proto::edge::keys::{self, KeyCache, KeyOutcome};
 use heliogram_proto::edge::limiter::{Admission, Limiter};
+use heliogram_proto::exchange::server::Keyring;
 use heliogram_proto::ids::{AuthKeyId, LinkId};
 use heliogram_proto::link;
 use parking_lot::Mutex;
 use tokio::runtime;
+use tokio::task::JoinHandle;
 
 use crate::config::Config;
 use crate::handle::{Handle, Links};
@@ -307,6 +309,11 @@ impl Edge {
         }
     }
 
+    /// Offers other RSA keys to clients.
+    pub(crate) fn set_keys(&self, keys: Keyring) {
+        self.exchanges.lock().set_keys(keys);
+    }
+
     /// Returns how many exchanges are under way or remembered.
     pub(crate) fn exchanges_len(&self) -> usize {
         self.exchanges.lock().len()
@@ -315,6 +322,11 @@ impl Edge {
     /// Returns how many steps of exchanges wait for a thread.
     pub(crate) fn steps_waiting(&self) -> usize {
         self.pool.waiting()
+    }
+
+    /// Runs a task of which the caller keeps hold.
+    pub(crate) fn start(&self, task: impl Future<Output = ()> + Send + 'static) -> JoinHandle<()> {
+        self.runtime.spawn(task)
     }
 
     pub(crate) fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) {

@@ -1,29 +1,24 @@
-//! Listening, admitting, and shutting down.
+//! A gateway's life: bound, running, changed while it runs, and shut down.
 
 use std::fmt;
 use std::future::Future;
 use std::io;
-use std::net::SocketAddr;
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use heliogram_ports::metrics::{Measured, Meter};
 use heliogram_ports::{AuthKeys, SessionPort};
-use heliogram_proto::exchange::server::Config as ExchangeConfig;
-use heliogram_proto::transport::server::{self as transport, Transport, WebSocket};
-use socket2::{Domain, Protocol, Socket, Type};
-use tokio::net::{TcpListener, TcpStream};
-use tokio::task::JoinSet;
+use heliogram_proto::exchange::server::{Config as ExchangeConfig, Keyring};
 use tokio::time::{Instant, sleep};
 
-use crate::config::{Config, Listener, ListenerKind};
-use crate::connection::Connection;
+use crate::config::{Config, Listener};
 use crate::edge::{Edge, Phase};
+use crate::listening::Listening;
 
 /// A gateway whose listeners are bound. Connections wait in their queues until [`Self::run`].
 pub struct Gateway {
     edge: Arc<Edge>,
-    sockets: Vec<(Listener, TcpListener)>,
+    listening: Arc<Listening>,
 }
 
 impl Gateway {
@@ -38,32 +33,18 @@ impl Gateway {
         sessions: Arc<dyn SessionPort>,
         exchange: ExchangeConfig,
     ) -> io::Result<Self> {
-        let mut sockets = Vec::with_capacity(config.listeners.len());
-        for listener in &config.listeners {
-            let socket = listen(listener.address).map_err(|error| {
-                io::Error::new(
-                    error.kind(),
-                    format!("can't listen on {}: {error}", listener.address),
-                )
-            })?;
-            let address = socket.local_addr()?;
-            sockets.push((
-                Listener {
-                    address,
-                    ..*listener
-                },
-                socket,
-            ));
-        }
+        let listeners = config.listeners.clone();
         let edge = Arc::new(Edge::new(config, keys, sessions, exchange)?);
+        let listening = Arc::<Listening>::default();
+        listening.set(&edge, &listeners)?;
         edge.open();
-        Ok(Self { edge, sockets })
+        Ok(Self { edge, listening })
     }
 
     /// Returns the listeners in the order of the configuration, with the ports that the system chose.
     #[must_use]
     pub fn addresses(&self) -> Vec<Listener> {
-        self.sockets.iter().map(|&(listener, _)| listener).collect()
+        self.listening.addresses()
     }
 
     /// Returns what can be asked for the gateway's numbers, also while it runs.
@@ -72,19 +53,69 @@ impl Gateway {
         Arc::new(Numbers(Arc::downgrade(&self.edge)))
     }
 
-    /// Serves until `shutdown`, then ends in order: no more is accepted or read; calls that are running have
-    /// [`Config::shutdown_grace`] to be answered; what is answered is written.
-    pub async fn run(self, shutdown: impl Future<Output = ()>) {
-        let mut tasks = JoinSet::new();
-        for (listener, socket) in self.sockets {
-            tasks.spawn(accept(Arc::clone(&self.edge), listener, socket));
+    /// Returns by what the gateway can be changed, also while it runs.
+    #[must_use]
+    pub fn control(&self) -> Control {
+        Control {
+            edge: Arc::downgrade(&self.edge),
+            listening: Arc::clone(&self.listening),
         }
+    }
+
+    /// Serves until `shutdown`, then ends in order: no more is accepted; connections of which nothing is asked are closed
+    /// one after another within [`Config::leave_spread`]; then no more is read, calls that are running have
+    /// [`Config::shutdown_grace`] to be answered, and what is answered is written.
+    pub async fn run(self, shutdown: impl Future<Output = ()>) {
+        self.listening.start(&self.edge);
         let tending = tokio::spawn(Arc::clone(&self.edge).tend());
         shutdown.await;
         tracing::info!("shutting down");
-        tasks.shutdown().await;
+        self.listening.close().await;
+        hand_over(&self.edge).await;
         close(&self.edge).await;
         tending.abort();
+    }
+}
+
+/// What can be changed of a gateway. Of one that is gone nothing can.
+#[derive(Clone)]
+pub struct Control {
+    edge: Weak<Edge>,
+    listening: Arc<Listening>,
+}
+
+impl Control {
+    /// Listens on exactly these from now on. What is open already stays open, and connections stay, whatever they came by.
+    ///
+    /// # Errors
+    ///
+    /// Those of the system, for a listener that can't be bound; the message names its address. Nothing is changed then.
+    pub fn listen(&self, listeners: &[Listener]) -> io::Result<()> {
+        match self.edge.upgrade() {
+            Some(edge) => self.listening.set(&edge, listeners),
+            None => Ok(()),
+        }
+    }
+
+    /// Returns the listeners in the order in which they were asked for, with the ports that the system chose.
+    #[must_use]
+    pub fn addresses(&self) -> Vec<Listener> {
+        self.listening.addresses()
+    }
+
+    /// Offers these RSA keys to clients from now on. Who has chosen one that is gone begins anew.
+    pub fn set_keys(&self, keys: Keyring) {
+        if let Some(edge) = self.edge.upgrade() {
+            edge.set_keys(keys);
+        }
+    }
+}
+
+impl fmt::Debug for Control {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Control")
+            .field("listeners", &self.addresses())
+            .finish_non_exhaustive()
     }
 }
 
@@ -107,76 +138,20 @@ impl fmt::Debug for Gateway {
     }
 }
 
-fn listen(address: SocketAddr) -> io::Result<TcpListener> {
-    let socket = Socket::new(
-        Domain::for_address(address),
-        Type::STREAM,
-        Some(Protocol::TCP),
-    )?;
-    // Connections of the process before this one must not keep the port.
-    socket.set_reuse_address(true)?;
-    if address.is_ipv6() {
-        socket.set_only_v6(true)?;
+/// Has connections go to another gateway, a few at a time: those of which nothing is asked, and others as soon as that is so.
+async fn hand_over(edge: &Edge) {
+    let spread = edge.config.leave_spread;
+    let end = Instant::now() + spread;
+    let handles = edge.links.all();
+    let turns = usize::try_from(spread.as_millis() / LEAVE_PAUSE.as_millis()).unwrap_or(usize::MAX);
+    if turns == 0 {
+        return;
     }
-    socket.set_nonblocking(true)?;
-    socket.bind(&address.into())?;
-    socket.listen(ACCEPT_QUEUE)?;
-    TcpListener::from_std(socket.into())
-}
-
-/// Accepts connections, each into a task of its own.
-async fn accept(edge: Arc<Edge>, listener: Listener, socket: TcpListener) {
-    let mut config = edge.config.transport.clone();
-    config.proxy_header = listener.proxy_protocol;
-    config.websocket = match listener.kind {
-        ListenerKind::Tcp => WebSocket::Offered,
-        ListenerKind::WebSocket => WebSocket::Required,
-    };
-    let config = Arc::new(config);
-    loop {
-        match socket.accept().await {
-            Ok((stream, peer)) => admit(&edge, &config, stream, peer),
-            Err(error) => {
-                // Out of files or memory, most likely: a pause lets connections end.
-                tracing::warn!(%error, "a connection could not be accepted");
-                sleep(ACCEPT_PAUSE).await;
-            }
-        }
+    for some in handles.chunks(handles.len().div_ceil(turns).max(1)) {
+        some.iter().for_each(|handle| handle.leave());
+        sleep(LEAVE_PAUSE).await;
     }
-}
-
-/// Starts a connection, if it is within the limits; else closes it without a word: nobody knows yet what it speaks.
-fn admit(edge: &Arc<Edge>, config: &Arc<transport::Config>, stream: TcpStream, peer: SocketAddr) {
-    let now = edge.clock.now().mono;
-    let admission = if config.proxy_header {
-        if !edge
-            .config
-            .proxies
-            .iter()
-            .any(|proxy| proxy.contains(peer.ip()))
-        {
-            tracing::debug!(%peer, "refused: not a proxy");
-            edge.counts.refused(None);
-            return;
-        }
-        edge.limiter.lock().connect_unnamed()
-    } else {
-        edge.limiter.lock().connect(peer.ip(), now)
-    };
-    let admission = match admission {
-        Ok(admission) => admission,
-        Err(why) => {
-            tracing::debug!(%peer, ?why, "refused");
-            edge.counts.refused(Some(why));
-            return;
-        }
-    };
-    if let Err(error) = stream.set_nodelay(true) {
-        tracing::debug!(%peer, %error, "no TCP_NODELAY");
-    }
-    let transport = Transport::new(Arc::clone(config));
-    let connection = Connection::new(Arc::clone(edge), stream, peer, transport, admission);
-    tokio::spawn(Box::new(connection).run());
+    until(end, || edge.links.is_empty()).await;
 }
 
 /// Lets what is under way come to its end, within the grace.
@@ -202,10 +177,8 @@ async fn until(end: Instant, is_so: impl Fn() -> bool) {
     }
 }
 
-/// Connections that wait to be accepted.
-const ACCEPT_QUEUE: i32 = 1024;
-
-const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+/// Between two groups of connections that are told to leave.
+const LEAVE_PAUSE: Duration = Duration::from_millis(20);
 
 /// Between two looks at what a shutdown waits for.
 const POLL_PAUSE: Duration = Duration::from_millis(5);

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU8, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
 use std::task::Waker;
 
 use heliogram_ports::Wake;
@@ -19,6 +19,8 @@ pub(crate) struct Handle {
     inner: Mutex<Inner>,
     /// The phase in which the last turn began.
     settled: AtomicU8,
+    /// The connection is to close as soon as nothing is asked of it.
+    leaves: AtomicBool,
 }
 
 #[derive(Default)]
@@ -79,6 +81,17 @@ impl Handle {
     /// Notes that a turn is over which began in `phase`.
     pub(crate) fn settle(&self, phase: Phase) {
         self.settled.store(phase.into(), Ordering::Release);
+    }
+
+    /// Has the connection close as soon as nothing is asked of it.
+    pub(crate) fn leave(&self) {
+        self.leaves.store(true, Ordering::Release);
+        self.wake();
+    }
+
+    /// Tells whether the connection is to close as soon as nothing is asked of it.
+    pub(crate) fn leaves(&self) -> bool {
+        self.leaves.load(Ordering::Acquire)
     }
 
     /// Ends the turns: from now on mail wakes the task. `false` if there is some already.
@@ -150,14 +163,18 @@ impl Links {
         self.shard(link)?.lock().get(&link).cloned()
     }
 
+    /// Returns all, in no order.
+    pub(crate) fn all(&self) -> Vec<Arc<Handle>> {
+        let mut handles = Vec::new();
+        for shard in &self.shards {
+            handles.extend(shard.lock().values().cloned());
+        }
+        handles
+    }
+
     /// Makes every connection take a turn.
     pub(crate) fn wake_all(&self) {
-        for shard in &self.shards {
-            let handles: Vec<_> = shard.lock().values().cloned().collect();
-            for handle in handles {
-                handle.wake();
-            }
-        }
+        self.all().iter().for_each(|handle| handle.wake());
     }
 
     /// Tells whether no turn is going on that began before `phase`.

@@ -20,6 +20,7 @@ mod edge;
 mod fanout;
 mod gateway;
 mod handle;
+mod listening;
 mod metrics;
 mod on_drop;
 mod pool;
@@ -27,5 +28,5 @@ mod steps;
 mod traces;
 
 pub use config::{Config, Listener, ListenerKind};
-pub use gateway::Gateway;
+pub use gateway::{Control, Gateway};
 pub use heliogram_proto::exchange::server::Config as ExchangeConfig;

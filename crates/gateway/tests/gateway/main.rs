@@ -3,6 +3,7 @@
 #![cfg(test)]
 
 mod bad_input;
+mod changes;
 mod client;
 mod connections;
 mod exchange;

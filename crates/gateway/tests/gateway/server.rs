@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use std::sync::{Arc, LazyLock, Mutex, Weak};
 
 use heliogram_crypto::rsa::PrivateKey;
-use heliogram_gateway::{Config, ExchangeConfig, Gateway, Listener};
+use heliogram_gateway::{Config, Control, ExchangeConfig, Gateway, Listener};
 use heliogram_ports::memory::MemoryKeys;
 use heliogram_ports::{AuthKeys, Edge, Frame, FromHost, SessionPort, ToHost, Wake};
 use heliogram_proto::exchange::server::{Dcs, Keyring};
@@ -17,6 +17,7 @@ use tokio::task::JoinHandle;
 pub(crate) struct Server {
     pub(crate) addresses: Vec<SocketAddr>,
     pub(crate) sessions: Arc<Echo>,
+    pub(crate) control: Control,
     stop: Option<oneshot::Sender<()>>,
     run: JoinHandle<()>,
 }
@@ -55,6 +56,7 @@ impl Server {
             .into_iter()
             .map(|listener| listener.address)
             .collect();
+        let control = gateway.control();
         let (stop, stopped) = oneshot::channel();
         let run = tokio::spawn(gateway.run(async {
             let _ = stopped.await;
@@ -62,6 +64,7 @@ impl Server {
         Self {
             addresses,
             sessions,
+            control,
             stop: Some(stop),
             run,
         }

@@ -60,6 +60,33 @@ async fn a_call_that_never_ends_holds_a_shutdown_up_for_no_longer_than_the_grace
 }
 
 #[tokio::test]
+async fn idle_clients_are_sent_elsewhere_while_busy_ones_are_still_answered() {
+    let mut server = Server::with(|config| config.leave_spread = PATIENCE).await;
+    let mut idle = Client::connect(server.address()).await;
+    idle.make_key().await;
+    let mut busy = Client::connect(server.address()).await;
+    let key = busy.make_key().await.key;
+
+    server.stop();
+    let left = async move { assert_eq!(idle.event().await, Event::Closed) };
+    let mut left = std::pin::pin!(left);
+    loop {
+        tokio::select! {
+            () = &mut left => break,
+            () = sleep(Duration::from_millis(20)) => {
+                assert_eq!(busy.echo(&key, b"still on").await, b"still on");
+            }
+        }
+    }
+    assert_eq!(busy.echo(&key, b"still on").await, b"still on");
+
+    // Once it is idle, too, nothing is waited for.
+    assert_eq!(timeout(PATIENCE, busy.event()).await, Ok(Event::Closed));
+    drop(busy);
+    timeout(PATIENCE / 2, server.ended()).await.unwrap();
+}
+
+#[tokio::test]
 async fn an_idle_gateway_ends_at_once() {
     let mut server = Server::start().await;
     let mut client = Client::connect(server.address()).await;

@@ -297,6 +297,15 @@ impl Exchanges {
         }
     }
 
+    /// Offers these keys from now on. A client that has chosen another, and not encrypted to it yet, is refused.
+    pub fn set_keys(&mut self, keys: server::Keyring) {
+        let config = server::Config {
+            keys,
+            ..(*self.config).clone()
+        };
+        self.config = Arc::new(config);
+    }
+
     /// Returns the number of exchanges that are remembered, finished ones included.
     #[must_use]
     pub fn len(&self) -> usize {
