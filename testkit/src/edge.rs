@@ -6,15 +6,15 @@ use std::sync::Arc;
 
 use heliogram_proto::cx::{Cx, Mono, Now};
 use heliogram_proto::edge::keys::{self, KeyCache, KeyOutcome};
-use heliogram_proto::ids::{AuthKeyId, LinkId};
+use heliogram_proto::ids::{AuthKeyId, LinkId, SessionId};
 use heliogram_proto::link::{Effect, Input, Limits, Link, Scratch};
-use heliogram_proto::port::FromHost;
+use heliogram_proto::port::{Attach, FromHost, KeyFacts};
 use heliogram_proto::transport::server::{Config, Transport};
 
 use crate::mutation::Mutation;
 use crate::net::{ConnId, End, Network};
 use crate::queue::{Event, Stream, ToEdge, ToNode};
-use crate::ring::{PARTITIONS, partition_of};
+use crate::ring::{Ownership, PARTITIONS, partition_of};
 use crate::world::World;
 
 /// A process of connections.
@@ -35,6 +35,10 @@ pub(crate) struct EdgeLink {
     link: Link,
     /// Nodes that have had a frame of it, each with the partition.
     touched: BTreeSet<(usize, usize)>,
+    /// The sessions that it has brought frames of, with the last key of each.
+    sessions: BTreeMap<SessionId, KeyFacts>,
+    /// Frames that nodes have not taken yet, as far as is known.
+    unconfirmed: BTreeMap<usize, u32>,
     /// Partitions that have something for it, each with the node that says so.
     ready: BTreeSet<(usize, usize)>,
     armed: Option<Mono>,
@@ -81,6 +85,8 @@ impl World {
             EdgeLink {
                 link: machine,
                 touched: BTreeSet::new(),
+                sessions: BTreeMap::new(),
+                unconfirmed: BTreeMap::new(),
                 ready: BTreeSet::new(),
                 armed: None,
             },
@@ -118,15 +124,19 @@ impl World {
                 }
                 // Keys are planted: nobody makes one.
                 Effect::Exchange { .. } | Effect::Peer(_) => {}
-                Effect::Frame(frame) => {
+                Effect::Frame(mut frame) => {
                     let partition = partition_of(frame.key.identity());
-                    let (node, _) = self.edges[edge].view[partition];
+                    let owner = self.seen_owner(edge, partition);
+                    let node = owner.node;
+                    frame.term = Some(self.term_of(owner));
                     let Some(stream) = self.stream(edge, node) else {
                         self.close_link(edge, id);
                         continue;
                     };
                     if let Some(state) = self.edges[edge].links.get_mut(&id) {
                         state.touched.insert((node, partition));
+                        state.sessions.insert(frame.session_id, frame.key);
+                        *state.unconfirmed.entry(node).or_default() += 1;
                     }
                     let frame = Box::new(frame);
                     self.tell_node(stream, ToNode::Frame { partition, frame });
@@ -146,6 +156,11 @@ impl World {
             rng: &mut self.entropy,
             out: &mut effects,
         };
+        if let keys::Input::Bound { facts } = &input {
+            for link in self.edges[edge].links.values_mut() {
+                link.bound(*facts);
+            }
+        }
         self.edges[edge].cache.handle(input, &mut cx);
         for effect in effects {
             match effect {
@@ -242,6 +257,12 @@ impl World {
         match item {
             ToEdge::NotOwner { link } => self.close_link(edge, link),
             ToEdge::Out { link, items } => self.write_out(edge, link, items),
+            ToEdge::Taken { link } => {
+                let state = self.edges[edge].links.get_mut(&link);
+                if let Some(count) = state.and_then(|it| it.unconfirmed.get_mut(&node)) {
+                    *count = count.saturating_sub(1);
+                }
+            }
             ToEdge::Ready { partition, link } => {
                 if let Some(state) = self.edges[edge].links.get_mut(&link) {
                     state.ready.insert((node, partition));
@@ -311,6 +332,56 @@ impl World {
         }
     }
 
+    /// A stream has broken: connections with frames that may be lost, or with sessions that the edge does not know, are closed.
+    /// The others wait.
+    pub(crate) fn lose_node(&mut self, edge: usize, node: usize) {
+        self.break_stream(edge, node);
+        let links = self.edges[edge].links.iter_mut();
+        let mut lost = Vec::new();
+        for (&link, state) in links {
+            state.ready.retain(|&(at, _)| at != node);
+            if state.is_lost_with(node) {
+                lost.push(link);
+            }
+        }
+        for link in lost {
+            self.close_link(edge, link);
+        }
+    }
+
+    /// A stream is there again: the connections that have waited for it are brought back.
+    pub(crate) fn find_node(&mut self, edge: usize, node: usize) {
+        let Some(stream) = self.stream(edge, node) else {
+            return;
+        };
+        let mut back = Vec::new();
+        for (&link, state) in &self.edges[edge].links {
+            for (&session_id, &key) in &state.sessions {
+                let partition = partition_of(key.identity());
+                if state.touched.contains(&(node, partition)) {
+                    let term = Some(self.term_of(self.seen_owner(edge, partition)));
+                    let attach = Attach {
+                        link,
+                        key,
+                        session_id,
+                        term,
+                        is_http: false,
+                    };
+                    back.push((partition, Box::new(attach)));
+                }
+            }
+        }
+        for (partition, attach) in back {
+            self.tell_node(stream, ToNode::Attach { partition, attach });
+        }
+    }
+
+    /// Returns who owns a partition as far as an edge has heard.
+    fn seen_owner(&self, edge: usize, partition: usize) -> Ownership {
+        let (node, revision) = self.edges[edge].view[partition];
+        Ownership { node, revision }
+    }
+
     /// Takes the news of a partition's owner.
     pub(crate) fn on_ring_news(
         &mut self,
@@ -335,6 +406,26 @@ impl World {
 
     fn edge_now(&self) -> Now {
         self.clock(0)
+    }
+}
+
+impl EdgeLink {
+    /// Tells whether it can't be brought back once the stream to a node has broken.
+    fn is_lost_with(&self, node: usize) -> bool {
+        let unconfirmed = self.unconfirmed.get(&node);
+        let keys = self.sessions.values();
+        let known: BTreeSet<_> = keys.map(|it| partition_of(it.identity())).collect();
+        let mut touched = self.touched.iter();
+        unconfirmed.is_some_and(|&count| count > 0)
+            || touched.any(|(at, partition)| *at == node && !known.contains(partition))
+    }
+
+    /// Takes note that a key is bound.
+    fn bound(&mut self, facts: KeyFacts) {
+        let keys = self.sessions.values_mut();
+        for key in keys.filter(|it| it.id == facts.id) {
+            *key = facts;
+        }
     }
 }
 

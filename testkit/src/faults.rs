@@ -88,8 +88,7 @@ impl World {
         self.coverage.fault("host crash");
         state.crash();
         for edge in 0..self.edges.len() {
-            self.break_stream(edge, node);
-            self.close_links_of(edge, node, None);
+            self.lose_node(edge, node);
         }
         for partition in self.ring.of(node) {
             self.disrupt(partition);
@@ -117,8 +116,7 @@ impl World {
             return;
         }
         self.coverage.fault("route cut between edge and host");
-        self.break_stream(edge, node);
-        self.close_links_of(edge, node, None);
+        self.lose_node(edge, node);
         self.lose_edge(node, edge);
         self.heal_later(Heal::Route { edge, node }, (100, 10_000));
     }
@@ -222,6 +220,9 @@ impl World {
                 for partition in self.ring.of(node) {
                     self.give(partition, node);
                 }
+                for edge in 0..self.edges.len() {
+                    self.find_node(edge, node);
+                }
             }
             Heal::Pause(node) => {
                 for event in self.nodes[node].paused.take().unwrap_or_default() {
@@ -229,7 +230,9 @@ impl World {
                 }
             }
             Heal::Route { edge, node } => {
-                self.cut_routes.remove(&(edge, node));
+                if self.cut_routes.remove(&(edge, node)) {
+                    self.find_node(edge, node);
+                }
             }
             Heal::Stale(node) => self.drop_stale(node),
             Heal::Store => self.store.is_down = false,

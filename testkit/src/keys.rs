@@ -4,7 +4,7 @@
 use bytes::Bytes;
 use heliogram_proto::edge::keys;
 use heliogram_proto::exchange::binding::{self, Claim, Error};
-use heliogram_proto::host::{Asked, CallId, Effect, Handover, Input, PreparedAnswer};
+use heliogram_proto::host::{Asked, CallId, Effect, Handover, Input, PreparedAnswer, wire};
 use heliogram_proto::ids::{AuthKeyId, Identity, LinkId, Term};
 use heliogram_proto::port::{KeyFacts, KeyKind, Reply, RpcError};
 
@@ -48,9 +48,10 @@ impl World {
             Effect::HandOver(handover) => return self.hand_over(place, handover),
             Effect::TakenOver { key } => {
                 self.tell_edges(&keys::Input::Bound { facts: key });
-                return self.tell_owner(Identity(key.id), Input::TakenOver { key: key.id }, 0);
+                let taken_over = Input::TakenOver { key: key.id };
+                return self.tell_owner(place.node, Identity(key.id), &taken_over);
             }
-            Effect::Forward { to, input } => return self.forward(to, *input),
+            Effect::Forward { to, input } => return self.forward(place.node, to, &input),
             Effect::Call { .. }
             | Effect::Cancel { .. }
             | Effect::Fanout { .. }
@@ -86,7 +87,7 @@ impl World {
                 let keys = (!self.store.is_down).then(|| self.store.remove(identity.0));
                 let gone = keys.clone().unwrap_or_default();
                 self.tell_asker(place, boot, Input::Destroyed { asked, keys });
-                self.revoke_each(identity, &gone);
+                self.revoke_each(place.node, identity, &gone);
             }
             Question::Drop { call, perm, except } => {
                 let reply = if self.store.is_down {
@@ -98,8 +99,9 @@ impl World {
                     let gone = self.store.remove_bound(perm, &except);
                     let identity = call.identity;
                     let keys = gone.clone();
-                    self.tell_owner(identity, Input::Revoked { identity, keys }, 0);
-                    self.revoke_each(identity, &gone);
+                    let revoked = Input::Revoked { identity, keys };
+                    self.tell_owner(place.node, identity, &revoked);
+                    self.revoke_each(place.node, identity, &gone);
                     Reply::Result(Bytes::from_static(&BOOL_TRUE))
                 };
                 let answer = PreparedAnswer::new(reply);
@@ -135,17 +137,17 @@ impl World {
         let part = self.nodes[place.node].parts.get(&place.partition);
         let from = part.map_or(Term(0), |part| part.host.term());
         self.checks.wire.handed_over(handover.key().id, from);
-        self.tell_owner(to, Input::TakeOver(handover), 0);
+        self.tell_owner(place.node, to, &Input::TakeOver(handover));
     }
 
-    fn forward(&mut self, to: Identity, input: Input) {
-        if let Input::Frame(frame) = &input {
+    fn forward(&mut self, node: usize, to: Identity, input: &Input) {
+        if let Input::Frame(frame) = input {
             self.coverage
                 .fault("frame forwarded to the owner of a bound key");
             let facts = *frame.key();
             self.tell_edges(&keys::Input::Bound { facts });
         }
-        self.tell_owner(to, input, 0);
+        self.tell_owner(node, to, input);
     }
 
     /// Has the owner of an identity know a link; `false` if the link is gone.
@@ -171,66 +173,60 @@ impl World {
         }
     }
 
-    /// Tells the owner of an identity, again and again until there is one.
-    pub(crate) fn tell_owner(&mut self, to: Identity, input: Input, tries: u32) {
+    /// Has a node tell the owner of an identity something: as bytes, wherever that is.
+    fn tell_owner(&mut self, node: usize, to: Identity, input: &Input) {
+        match wire::encode(input, self.node_now(node)) {
+            Some(bytes) => self.carry(to, bytes, 0),
+            None => self
+                .checks
+                .fail("what an owner has for another can cross", ""),
+        }
+    }
+
+    /// Brings bytes to the owner of an identity, again and again until there is one.
+    pub(crate) fn carry(&mut self, to: Identity, bytes: Vec<u8>, tries: u32) {
         let partition = partition_of(to);
         let node = self.ring.owners[partition].node;
         let state = &self.nodes[node];
         if state.paused.is_none() && state.parts.contains_key(&partition) {
-            return self.tell_now(to, input);
+            return self.tell_now(to, &bytes);
         }
         if tries < TRIES_MAX {
             let tries = tries + 1;
             let delay = self.dice.millis(50, 150);
-            let event = Event::ToOwner {
-                to,
-                input: Box::new(input),
-                tries,
-            };
-            self.queue.push(self.now + delay, event);
+            self.queue
+                .push(self.now + delay, Event::ToOwner { to, bytes, tries });
         }
     }
 
-    /// Tells an owner something; what concerns a link that is gone comes with the news of that.
-    fn tell_now(&mut self, to: Identity, input: Input) {
+    /// Tells an owner something; connections that are gone are left out.
+    fn tell_now(&mut self, to: Identity, bytes: &[u8]) {
         let partition = partition_of(to);
         let node = self.ring.owners[partition].node;
-        let (mut links, is_frame) = match &input {
-            Input::TakeOver(handover) => {
-                let term = self.nodes[node]
-                    .parts
-                    .get(&partition)
-                    .map(|it| it.host.term());
-                let (key, term) = (handover.key().id, term.unwrap_or_default());
-                for session in handover.sessions() {
-                    self.checks.wire.taken_over(key, session, term);
-                }
-                (handover.links(), false)
+        let now = self.node_now(node);
+        let links = &mut |link| self.touch(to, link).then_some(link);
+        let input = match wire::decode(bytes, now, links) {
+            Ok(input) => input,
+            Err(wire::Error::LinkGone) => return,
+            Err(error) => {
+                let rule = "what an owner has for another is read as it was written";
+                return self.checks.fail(rule, error.to_string());
             }
-            Input::Frame(frame) => (vec![frame.link()], true),
-            Input::Answer { .. }
-            | Input::Attach(_)
-            | Input::Bound { .. }
-            | Input::Destroyed { .. }
-            | Input::Detach { .. }
-            | Input::Push(_)
-            | Input::Revoked { .. }
-            | Input::TakenOver { .. }
-            | Input::User { .. } => (Vec::new(), false),
         };
-        links.retain(|&link| !self.touch(to, link));
-        if is_frame && !links.is_empty() {
-            return;
+        if let Input::TakeOver(handover) = &input {
+            let part = self.nodes[node].parts.get(&partition);
+            let term = part.map(|it| it.host.term()).unwrap_or_default();
+            for session in handover.sessions() {
+                let key = handover.key().id;
+                self.checks.wire.taken_over(key, session, term);
+            }
         }
         self.step_host(node, partition, input);
-        for link in links {
-            self.step_host(node, partition, Input::Detach { link });
-        }
         self.arm_node(node);
     }
 
     /// Tells all but the owner of `identity` that keys are no more.
-    fn revoke_each(&mut self, identity: Identity, gone: &[AuthKeyId]) {
+    fn revoke_each(&mut self, node: usize, identity: Identity, gone: &[AuthKeyId]) {
         for &id in gone {
             let own = Identity(id);
             if own != identity {
@@ -239,7 +235,7 @@ impl World {
                     identity: own,
                     keys,
                 };
-                self.tell_owner(own, input, 0);
+                self.tell_owner(node, own, &input);
             }
             self.tell_edges(&keys::Input::Revoked { id });
         }

@@ -1,12 +1,13 @@
 //! A session host's process: one [`Host`] for each partition that it owns, and the streams to the edges.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
 
 use heliogram_crypto::SecretBytes;
 use heliogram_proto::cx::{Cx, Mono, Now};
 use heliogram_proto::host::{CallId, Config, Effect, Host, Input, PreparedAnswer, PreparedFrame};
 use heliogram_proto::ids::{LinkId, Term};
-use heliogram_proto::port::{Call, Frame, Reply};
+use heliogram_proto::port::{Attach, Call, Frame, Reply};
 
 use crate::mutation::Mutation;
 use crate::net::{Network, Who};
@@ -23,6 +24,8 @@ pub(crate) struct Node {
     pub(crate) paused: Option<Vec<Event>>,
     /// The wall clock's error, in nanoseconds.
     pub(crate) skew_ns: i64,
+    /// For how long its machine had run when the world began: nobody else's monotonic clock says the same.
+    up_for: Duration,
     pub(crate) parts: BTreeMap<usize, Part>,
     armed: Option<Mono>,
 }
@@ -59,12 +62,13 @@ impl Node {
         self.armed = None;
     }
 
-    pub(crate) const fn new(skew_ns: i64) -> Self {
+    pub(crate) const fn new(skew_ns: i64, up_for: Duration) -> Self {
         Self {
             boot: 0,
             is_up: true,
             paused: None,
             skew_ns,
+            up_for,
             parts: BTreeMap::new(),
             armed: None,
         }
@@ -83,6 +87,7 @@ impl World {
             return;
         }
         match item {
+            ToNode::Attach { partition, attach } => self.on_attach(stream, partition, *attach),
             ToNode::Detach { link } => {
                 let parts: Vec<_> = node.parts.keys().copied().collect();
                 for partition in parts {
@@ -130,7 +135,11 @@ impl World {
         let Some(part) = self.nodes[stream.node].parts.get_mut(&partition) else {
             return self.tell_edge(stream, ToEdge::NotOwner { link });
         };
+        if frame.term.is_some_and(|term| term != part.host.term()) {
+            self.coverage.fault("frame for an owner of another term");
+        }
         part.links.insert(link);
+        self.tell_edge(stream, ToEdge::Taken { link });
         self.coverage.received_by_server(&frame.body);
         let conn = self.net.get(Network::of_link(link));
         let who = conn.map_or(Who::Stranger, |it| it.who);
@@ -140,6 +149,17 @@ impl World {
         if self.checks.tokens.runs > before {
             self.checks.tokens.carried(packet, who, self.now);
         }
+    }
+
+    /// Takes back a connection that the edge has kept.
+    fn on_attach(&mut self, stream: Stream, partition: usize, attach: Attach) {
+        let link = attach.link;
+        let Some(part) = self.nodes[stream.node].parts.get_mut(&partition) else {
+            return self.tell_edge(stream, ToEdge::NotOwner { link });
+        };
+        self.coverage.fault("connection brought back");
+        part.links.insert(link);
+        self.step_host(stream.node, partition, Input::Attach(attach));
     }
 
     /// Lets a host take one input, and does what it wants.
@@ -323,6 +343,7 @@ impl World {
         let Some(at) = deadlines.flatten().min() else {
             return;
         };
+        let at = Mono(0) + at.since(Mono(0) + state.up_for);
         if state.armed.is_none_or(|armed| armed > at) {
             state.armed = Some(at);
             let boot = state.boot;
@@ -336,8 +357,13 @@ impl World {
         self.queue.push(at, Event::ToEdge { stream, item });
     }
 
-    fn node_now(&self, node: usize) -> Now {
-        self.clock(self.nodes[node].skew_ns)
+    pub(crate) fn node_now(&self, node: usize) -> Now {
+        let state = &self.nodes[node];
+        let Now { mono, unix } = self.clock(state.skew_ns);
+        Now {
+            mono: mono + state.up_for,
+            unix,
+        }
     }
 }
 

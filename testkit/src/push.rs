@@ -1,7 +1,7 @@
 //! Updates: the backend pushes them to sessions, keys and users.
 
 use bytes::Bytes;
-use heliogram_proto::host::{Input, Learned, PreparedPush};
+use heliogram_proto::host::{Input, Learned, PreparedPush, wire};
 use heliogram_proto::ids::Identity;
 use heliogram_proto::port::{Push, Target};
 
@@ -77,7 +77,14 @@ impl World {
             Target::User(_) => "push to a user",
         });
         let partition = partition_of(identity);
-        self.step_host(owner.node, partition, Input::Push(push));
+        let now = self.node_now(owner.node);
+        let bytes = wire::encode(&Input::Push(push), now);
+        match bytes.map(|it| wire::decode(&it, now, &mut |_| None)) {
+            Some(Ok(push)) => self.step_host(owner.node, partition, push),
+            failed => self
+                .checks
+                .fail("a push crosses to its owner", format!("{failed:?}")),
+        }
         self.arm_node(owner.node);
     }
 

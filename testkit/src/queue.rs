@@ -4,9 +4,9 @@ use std::collections::BTreeMap;
 
 use heliogram_proto::cx::Mono;
 use heliogram_proto::edge::keys::KeyOutcome;
-use heliogram_proto::host::{CallId, Input};
+use heliogram_proto::host::CallId;
 use heliogram_proto::ids::{AuthKeyId, Identity, LinkId};
-use heliogram_proto::port::{Frame, FromHost, Reply};
+use heliogram_proto::port::{Attach, Frame, FromHost, Reply};
 
 use crate::keys::Question;
 use crate::net::{ConnId, End};
@@ -81,7 +81,7 @@ pub(crate) enum Event {
     /// A host is told something by another process.
     ToOwner {
         to: Identity,
-        input: Box<Input>,
+        bytes: Vec<u8>,
         tries: u32,
     },
     /// An item arrives on the stream from a node to an edge.
@@ -101,17 +101,41 @@ pub(crate) struct Stream {
 /// What an edge tells a node.
 #[derive(Debug)]
 pub(crate) enum ToNode {
-    Detach { link: LinkId },
-    Drain { partition: usize, link: LinkId },
-    Frame { partition: usize, frame: Box<Frame> },
+    Attach {
+        partition: usize,
+        attach: Box<Attach>,
+    },
+    Detach {
+        link: LinkId,
+    },
+    Drain {
+        partition: usize,
+        link: LinkId,
+    },
+    Frame {
+        partition: usize,
+        frame: Box<Frame>,
+    },
 }
 
 /// What a node tells an edge.
 #[derive(Debug)]
 pub(crate) enum ToEdge {
-    NotOwner { link: LinkId },
-    Out { link: LinkId, items: Vec<FromHost> },
-    Ready { partition: usize, link: LinkId },
+    NotOwner {
+        link: LinkId,
+    },
+    Out {
+        link: LinkId,
+        items: Vec<FromHost>,
+    },
+    Ready {
+        partition: usize,
+        link: LinkId,
+    },
+    /// A frame has reached its host.
+    Taken {
+        link: LinkId,
+    },
 }
 
 /// What is mended.

@@ -114,7 +114,9 @@ impl World {
         for _ in 0..NODES {
             let skew_ms = if self.plan.hosts_fail { 1_500 } else { 0 };
             let skew_ns = self.skew_ns(skew_ms);
-            self.nodes.push(Node::new(skew_ns));
+            // No two machines were started at the same time.
+            let up_for = Duration::from_secs(self.dice.between(0, 1_000_000));
+            self.nodes.push(Node::new(skew_ns, up_for));
         }
         for (partition, &ownership) in self.ring.owners.iter().enumerate() {
             let part = Part::new(ownership.term());
@@ -250,7 +252,7 @@ impl World {
                 revision,
             } => self.take_over(node, partition, revision),
             Event::ToEdge { stream, item } => self.at_edge(stream, item),
-            Event::ToOwner { to, input, tries } => self.tell_owner(to, *input, tries),
+            Event::ToOwner { to, bytes, tries } => self.carry(to, bytes, tries),
             Event::ToNode { stream, item } => self.at_node(stream, item),
             Event::User {
                 node,

@@ -12,8 +12,18 @@ fn when_only_connections_and_edges_fail_no_call_is_lost_and_none_runs_twice() {
 
 #[test]
 fn when_hosts_fail_or_are_taken_over_only_calls_without_an_answer_run_again() {
-    let doubles: u64 = [2, 6, 10].map(|seed| unbroken(seed).doubles).iter().sum();
+    let reports = [2, 6, 10].map(unbroken);
+    let doubles: u64 = reports.iter().map(|it| it.doubles).sum();
     assert!(doubles > 0, "the rule was not put to the test");
+    for fault in [
+        "connection brought back",
+        "frame for an owner of another term",
+        "frame forwarded to the owner of a bound key",
+        "sessions handed over to a permanent key",
+    ] {
+        let faults = reports.iter().map(|it| it.coverage.faults.get(fault));
+        assert!(faults.flatten().sum::<u64>() > 0, "{fault}");
+    }
 }
 
 #[test]

@@ -25,7 +25,7 @@ pub(crate) struct Wire {
 }
 
 /// What one side has sent in one session.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 struct Side {
     last: i64,
     content_count: i32,
@@ -110,8 +110,9 @@ impl Wire {
         let from = self.left.get(&key).copied().unwrap_or_default();
         let mut came = self.servers.remove(&(from, key, session));
         if came.is_none() && from != to {
-            // The store knew of the binding, and its host did not.
-            came = self.servers.remove(&(from, perm, session));
+            // The store knew of the binding, and its host did not. Or that host has a session of the permanent key, too, and goes
+            // on with it, as it does not know that it was taken over.
+            came = self.servers.get(&(from, perm, session)).cloned();
         }
         let own = self.servers.entry((to, perm, session)).or_default();
         own.is_united = true;
