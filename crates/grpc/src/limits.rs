@@ -19,6 +19,12 @@ pub const CALLS_PER_STREAM_MAX: usize = 16_384;
 /// How long a backend may take for an answer, unless it is told otherwise.
 pub const CALL_PATIENCE: Duration = Duration::from_secs(60);
 
+/// Calls in a row that a backend fails, unless it is told otherwise, before it gets none for a while.
+pub const FAILURES_MAX: u32 = 20;
+
+/// For how long it gets none, unless it is told otherwise.
+pub const FAILURES_PAUSE: Duration = Duration::from_secs(2);
+
 /// How long a question about a key, or about a user, may take.
 pub const QUESTION_PATIENCE: Duration = Duration::from_secs(10);
 

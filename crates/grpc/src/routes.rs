@@ -21,7 +21,7 @@ use parking_lot::Mutex;
 use tokio::time::Instant;
 
 use crate::backend::failed;
-use crate::limits::{CALL_PATIENCE, CALLS_MAX};
+use crate::limits::{CALL_PATIENCE, CALLS_MAX, FAILURES_MAX, FAILURES_PAUSE};
 
 /// Several backends, each for some methods.
 ///
@@ -81,7 +81,7 @@ impl Route {
             patience: CALL_PATIENCE,
             calls_max: CALLS_MAX,
             failures_max: FAILURES_MAX,
-            pause: PAUSE,
+            pause: FAILURES_PAUSE,
         }
     }
 }
@@ -122,7 +122,7 @@ impl std::error::Error for RouteError {}
 
 impl Routes {
     /// Has calls answered by the route of their method, and by `rest` where there is none: also those of no method that the
-    /// layer has. `rest` is asked for users, too.
+    /// layer has. Who has logged in is asked of the backend that clients sign in with: the one of `auth.signIn`.
     ///
     /// # Errors
     ///
@@ -189,9 +189,8 @@ impl Routes {
         Ok(Self { lanes, by_method })
     }
 
-    fn lane(&self, call: &Call) -> Option<&Lane> {
-        let id = call.body.first_chunk().map(|id| u32::from_le_bytes(*id));
-        let lane = id.and_then(|id| self.by_method.get(&id));
+    fn lane(&self, method: Option<u32>) -> Option<&Lane> {
+        let lane = method.and_then(|id| self.by_method.get(&id));
         self.lanes.get(lane.copied().unwrap_or(0))
     }
 }
@@ -207,7 +206,8 @@ impl fmt::Debug for Routes {
 
 impl Backend for Routes {
     fn call(&self, call: Call) -> Answer {
-        match self.lane(&call) {
+        let method = call.body.first_chunk().map(|id| u32::from_le_bytes(*id));
+        match self.lane(method) {
             Some(lane) => lane.call(call),
             None => Answer::Now(failed()),
         }
@@ -220,7 +220,8 @@ impl Backend for Routes {
     }
 
     fn user(&self, identity: Identity) -> LoggedIn {
-        match self.lanes.first() {
+        let sign_in = layer::method_by_name(SIGN_IN).map(|method| method.id());
+        match self.lane(sign_in) {
             Some(lane) => lane.backend.user(identity),
             None => LoggedIn::Now(None),
         }
@@ -435,6 +436,9 @@ fn is_failure(reply: &Reply) -> bool {
     )
 }
 
+/// Whoever answers this knows who has signed in.
+const SIGN_IN: &str = "auth.signIn";
+
 /// What the route is called that answers what no other does.
 const REST: &str = "rest";
 
@@ -478,12 +482,6 @@ const CALL_SECONDS: Metric = Metric {
     help: "From handing a call to a backend to its answer, or to its failure",
 };
 
-/// Failures in a row that a backend has, unless told otherwise, before it gets no calls.
-const FAILURES_MAX: u32 = 20;
-
-/// For how long it gets none.
-const PAUSE: Duration = Duration::from_secs(2);
-
 #[cfg(test)]
 mod tests {
     use std::sync::atomic::{AtomicUsize, Ordering};
@@ -521,6 +519,18 @@ mod tests {
         nothing.body.clear();
         routes.call(nothing);
         assert_eq!(rest.calls(), 4);
+    }
+
+    #[test]
+    fn users_are_asked_of_the_backend_that_they_sign_in_with() {
+        let user = |user| Arc::new(Knows(user)) as Arc<dyn Backend>;
+        for (methods, expected) in [("auth.*", 2), ("auth.signIn", 2), ("auth.logOut", 1)] {
+            let routes = Routes::new(user(1), [Route::new([methods], user(2))]).unwrap();
+            let LoggedIn::Now(user) = routes.user(Identity(AuthKeyId(1))) else {
+                panic!("they know at once")
+            };
+            assert_eq!(user, Some(expected), "{methods}");
+        }
     }
 
     #[test]
@@ -721,6 +731,18 @@ mod tests {
                 })),
                 Says::Never => Answer::Later(Box::pin(std::future::pending())),
             }
+        }
+    }
+
+    struct Knows(i64);
+
+    impl Backend for Knows {
+        fn call(&self, call: Call) -> Answer {
+            Answer::Now(Reply::Result(call.body))
+        }
+
+        fn user(&self, _: Identity) -> LoggedIn {
+            LoggedIn::Now(Some(self.0))
         }
     }
 

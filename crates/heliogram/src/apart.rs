@@ -1,6 +1,8 @@
-//! A backend in another process, as the configuration has it.
+//! Backends in other processes, as the configuration has them.
 
+use std::num::NonZeroU32;
 use std::sync::Arc;
+use std::time::Duration;
 
 use anyhow::Context as _;
 use heliogram_grpc::{
@@ -12,7 +14,7 @@ use heliogram_ports::{Backend, Pushes};
 
 use crate::config;
 
-/// The backend, and the certificates for it.
+/// The backends, and the certificates for them.
 pub(crate) struct Apart {
     /// Answers every call.
     pub(crate) backend: Arc<dyn Backend>,
@@ -24,24 +26,23 @@ pub(crate) struct Apart {
 }
 
 impl Apart {
-    /// Ties a backend in another process to the built-in one, which goes on to answer some methods.
+    /// Ties backends in other processes to the built-in one, which answers some methods, or what no other does.
     ///
     /// # Errors
     ///
-    /// If certificates can't be used, or a method is of no layer.
+    /// If certificates can't be used, a method is of no layer, or two backends are for one.
     pub(crate) fn new(
         config: &config::Backend,
         built_in: Arc<dyn Backend>,
     ) -> anyhow::Result<Self> {
-        let Some(address) = &config.address else {
-            let backend = built_in;
+        if !config.is_apart() {
             return Ok(Self {
-                backend,
+                backend: built_in,
                 measured: Vec::new(),
                 counts: Arc::default(),
                 tls: None,
             });
-        };
+        }
         let tls = config.tls.clone().map(|tls| {
             Tls::load(TlsFiles {
                 authority: tls.authority,
@@ -50,16 +51,25 @@ impl Apart {
             })
         });
         let tls = tls.transpose().context("keys `backend.tls`")?;
-        let form = if config.streaming {
-            Form::Streaming
-        } else {
-            Form::Unary
+        let lane = |address: &str, route: Option<&config::Route>| {
+            Lane::new(config, route).route(address, tls.clone())
         };
-        let channel = dial(address.parse()?, Role::Backend, tls.clone());
-        let remote = Arc::new(RemoteBackend::new(channel, form));
-        let mut built_in = Route::new(config.built_in.iter().cloned(), built_in);
-        "built_in".clone_into(&mut built_in.name);
-        let routes = Routes::new(remote, [built_in]).context("key `backend.built_in`")?;
+        let mut routes = config
+            .routes
+            .iter()
+            .map(|route| lane(&route.address, Some(route)))
+            .collect::<Result<Vec<_>, _>>()?;
+        let rest = match &config.address {
+            Some(address) => {
+                let mut built_in = Route::new(config.built_in.iter().cloned(), built_in);
+                "built_in".clone_into(&mut built_in.name);
+                routes.push(built_in);
+                lane(address, None)?
+            }
+            None => Route::new(NOTHING, built_in),
+        };
+        let routes = Routes::with_rest(rest, routes)
+            .context("keys `backend.routes` and `backend.built_in`")?;
         let (routes, counts) = (Arc::new(routes), Arc::<ServerCounts>::default());
         Ok(Self {
             measured: vec![
@@ -72,7 +82,7 @@ impl Apart {
         })
     }
 
-    /// Listens for updates that the backend pushes, if it is to.
+    /// Listens for updates that the backends push, if it is to.
     ///
     /// # Errors
     ///
@@ -91,3 +101,56 @@ impl Apart {
         Ok(Some(bound))
     }
 }
+
+/// What a backend may take: what its route says, or what holds for all.
+struct Lane<'a> {
+    methods: &'a [String],
+    name: Option<&'a str>,
+    form: Form,
+    patience: Duration,
+    calls_max: usize,
+    failures_max: u32,
+    pause: Duration,
+}
+
+impl<'a> Lane<'a> {
+    fn new(all: &config::Backend, route: Option<&'a config::Route>) -> Self {
+        let number = |own: fn(&config::Route) -> Option<NonZeroU32>, of_all: NonZeroU32| {
+            route.and_then(own).unwrap_or(of_all).get()
+        };
+        let seconds = |number: u32| Duration::from_secs(number.into());
+        let streaming = route.and_then(|route| route.streaming);
+        Self {
+            methods: route.map(|route| &*route.methods).unwrap_or_default(),
+            name: route.and_then(|route| route.name.as_deref()),
+            form: if streaming.unwrap_or(all.streaming) {
+                Form::Streaming
+            } else {
+                Form::Unary
+            },
+            patience: seconds(number(|route| route.patience_s, all.patience_s)),
+            calls_max: usize::try_from(number(|route| route.calls_max, all.calls_max))
+                .unwrap_or(usize::MAX),
+            failures_max: number(|route| route.failures_max, all.failures_max),
+            pause: seconds(number(|route| route.pause_s, all.pause_s)),
+        }
+    }
+
+    fn route(self, address: &str, tls: Option<Tls>) -> anyhow::Result<Route> {
+        let channel = dial(address.parse()?, Role::Backend, tls);
+        // The route holds the limit. A cancelled call takes room here, and none there, until the backend is told.
+        let calls_max = self.calls_max.saturating_mul(2);
+        let remote = RemoteBackend::with_limits(channel, self.form, self.patience, calls_max);
+        let mut route = Route::new(self.methods.iter().cloned(), Arc::new(remote));
+        if let Some(name) = self.name {
+            name.clone_into(&mut route.name);
+        }
+        route.patience = self.patience;
+        route.calls_max = self.calls_max;
+        route.failures_max = self.failures_max;
+        route.pause = self.pause;
+        Ok(route)
+    }
+}
+
+const NOTHING: [&str; 0] = [];

@@ -12,7 +12,7 @@ use anyhow::{Context, bail};
 use heliogram_proto::limits;
 use serde::{Deserialize, Serialize};
 
-pub(crate) use self::backend::{Backend, Tls};
+pub(crate) use self::backend::{Backend, Route, Tls};
 pub(crate) use self::cluster::Cluster;
 pub(crate) use self::store::{Store, StoreKind};
 pub(crate) use self::values::{ApiHash, DcId, LogFilter, Network, ProxySecret, parse_address};
@@ -305,6 +305,8 @@ mod tests {
             "address",
             "push_listen",
             "tls",
+            "methods",
+            "name",
         ];
         for (key, _) in keys.chain(optional.map(|key| (key, ""))) {
             assert!(documented.contains(&format!("{key} = ")), "{key}");
@@ -507,6 +509,36 @@ mod tests {
             let error = format!("{:#}", outcome(bad).unwrap_err());
             assert_names(&error, &[&format!("`cluster.{key}`")]);
         }
+    }
+
+    #[test]
+    fn a_route_has_methods_an_address_and_limits_of_its_own_only_if_it_says_so() {
+        let route = "[[backend.routes]]\nmethods = ['upload.*']\naddress = 'unix:/run/files'\n";
+        let config = Config::parse(&format!("{route}patience_s = 5\n")).unwrap();
+        let config = config.checked().unwrap();
+        let [route_read] = &*config.backend.routes else {
+            panic!("one route")
+        };
+        assert_eq!(route_read.patience_s, NonZeroU32::new(5));
+        assert_eq!((route_read.calls_max, route_read.streaming), (None, None));
+        let text = toml::to_string(&config).unwrap();
+        assert_eq!(Config::parse(&text).unwrap(), config);
+
+        let error = |text: &str| {
+            let error = Config::parse(text).unwrap().checked().unwrap_err();
+            format!("{error:#}")
+        };
+        let nowhere = route.replace("unix:/run/files", "files");
+        assert_names(&error(&nowhere), &["`backend.routes[0].address`", "files"]);
+        let nothing = route.replace("'upload.*'", "");
+        assert_names(&error(&nothing), &["`backend.routes[0].methods`"]);
+        assert_names(
+            &error_of(&format!("{route}calls_max = 0\n")),
+            &["`backend.routes[0].calls_max`", "nonzero"],
+        );
+        // Who answers some calls may push, too.
+        let pushes = format!("[backend]\npush_listen = '[::1]:1'\n{route}");
+        assert!(Config::parse(&pushes).unwrap().checked().is_ok());
     }
 
     #[test]

@@ -180,7 +180,10 @@ const TEST_EDGES: &[(&str, &[&str])] = &[
             "heliogram-testkit",
         ],
     ),
-    ("heliogram", &["heliogram-testkit", "heliogram-testservices"]),
+    (
+        "heliogram",
+        &["heliogram-testkit", "heliogram-testservices"],
+    ),
     ("heliogram-store-cluster", &["heliogram-testservices"]),
     // The product as a stranger: our client against the servers of others.
     ("heliogram-interop", &["heliogram-client"]),

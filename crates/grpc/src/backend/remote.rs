@@ -10,8 +10,8 @@ use tonic::Request;
 use tonic::transport::Channel;
 
 use super::stream::Stream;
-use crate::generated::backend::FindUserRequest;
 use crate::generated::backend::backend_client::BackendClient;
+use crate::generated::backend::{CallRequest, FindUserRequest};
 use crate::limits::{CALL_PATIENCE, CALLS_MAX, MESSAGE_BYTES_MAX, QUESTION_PATIENCE};
 use crate::retry::Pause;
 use crate::wire::{call_to, reply_from};
@@ -94,6 +94,7 @@ impl Backend for RemoteBackend {
                 let mut client = inner.client.clone();
                 let mut request = Request::new(request);
                 request.set_timeout(inner.patience);
+                trace(&mut request);
                 Box::pin(async move {
                     let _running = permit;
                     client.call(request).await.map(tonic::Response::into_inner)
@@ -162,6 +163,14 @@ impl Inner {
                 failed()
             }
         }
+    }
+}
+
+/// Says what the call is a part of where instruments of gRPC look for it, too.
+fn trace(request: &mut Request<CallRequest>) {
+    let traceparent = request.get_ref().traceparent.as_deref();
+    if let Some(Ok(value)) = traceparent.map(str::parse) {
+        request.metadata_mut().insert("traceparent", value);
     }
 }
 

@@ -107,6 +107,31 @@ async fn a_backend_that_takes_too_long_is_not_waited_for() {
 }
 
 #[tokio::test]
+async fn a_call_says_what_it_is_a_part_of_who_asks_and_how_long_its_answer_is_waited_for() {
+    let traceparent = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
+    for (trace, user) in [(None, None), (Some(traceparent), Some(-4))] {
+        let (said, mut heard) = mpsc::unbounded_channel();
+        let (channel, serving) = serve_foreign(BackendServer::new(Listener(said))).await;
+        let patience = std::time::Duration::from_millis(12_345);
+        let remote = RemoteBackend::with_limits(channel, Form::Unary, patience, 1);
+        let call = Call {
+            user,
+            trace: trace.map(|trace| trace.parse().unwrap()),
+            ..call(1)
+        };
+        assert_eq!(
+            in_time(reply(remote.call(call))).await,
+            Reply::Result(word(1))
+        );
+        let (metadata, request) = in_time(heard.recv()).await.unwrap();
+        assert_eq!(metadata.as_deref(), trace);
+        assert_eq!(request.traceparent.as_deref(), trace);
+        assert_eq!((request.user, request.timeout_ms), (user, 12_345));
+        serving.abort();
+    }
+}
+
+#[tokio::test]
 async fn what_an_answer_says_of_its_user_is_known_before_the_answer() {
     let (channel, serving) = serve_foreign(BackendServer::new(Foreign)).await;
     let remote = RemoteBackend::new(channel, Form::Unary);
@@ -354,6 +379,41 @@ impl contract::push_server::Push for Forgetful {
             }
         });
         Ok(Response::new(ReceiverStream::new(sent)))
+    }
+}
+
+/// A backend that tells what it is asked, and what the metadata say of a trace.
+struct Listener(mpsc::UnboundedSender<(Option<String>, contract::CallRequest)>);
+
+#[tonic::async_trait]
+impl contract::backend_server::Backend for Listener {
+    async fn call(
+        &self,
+        request: Request<contract::CallRequest>,
+    ) -> Result<Response<contract::CallReply>, Status> {
+        let traceparent = request.metadata().get("traceparent");
+        let traceparent = traceparent.map(|it| it.to_str().unwrap().to_owned());
+        let request = request.into_inner();
+        let outcome = Some(Outcome::Result(request.body.clone()));
+        self.0.send((traceparent, request)).unwrap();
+        let effect = None;
+        Ok(Response::new(contract::CallReply { outcome, effect }))
+    }
+
+    type CallsStream = tokio_stream::Empty<Result<contract::CallsReply, Status>>;
+
+    async fn calls(
+        &self,
+        _: Request<Streaming<contract::CallsRequest>>,
+    ) -> Result<Response<Self::CallsStream>, Status> {
+        Err(Status::unimplemented(""))
+    }
+
+    async fn find_user(
+        &self,
+        _: Request<contract::FindUserRequest>,
+    ) -> Result<Response<contract::FindUserReply>, Status> {
+        Err(Status::unimplemented(""))
     }
 }
 
