@@ -1,4 +1,9 @@
 //! How identities are spread over the nodes of a cluster: in partitions, each with one owner under a term of its own.
+//!
+//! Source: Thaler and Ravishankar, *Using Name-Based Mappings to Increase Hit Rates*, IEEE/ACM Transactions on Networking
+//! 6 (1998), for [`desired`].
+
+use heliogram_crypto::hash::sha256;
 
 use crate::ids::Identity;
 
@@ -36,8 +41,25 @@ impl Partition {
     }
 }
 
+/// Returns which of these nodes is to own a partition: each node that is given the same names, in any order, says the same.
+///
+/// A node that comes takes its share from all others, and nobody else's partitions move; those of one that goes are spread
+/// over all that stay. `None` if there are no nodes.
+pub fn desired<'a>(
+    partition: Partition,
+    names: impl IntoIterator<Item = &'a str>,
+) -> Option<&'a str> {
+    let weight = |name: &str| sha256(&[&[partition.0], name.as_bytes()]);
+    // The greatest of one weight per node; no two nodes have the same name.
+    names.into_iter().max_by_key(|&name| (weight(name), name))
+}
+
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeSet;
+
+    use proptest::prelude::*;
+
     use super::*;
     use crate::ids::AuthKeyId;
 
@@ -52,5 +74,72 @@ mod tests {
     fn every_identity_has_a_partition_also_those_below_zero() {
         let of = |id| Partition::of(Identity(AuthKeyId(id))).number();
         assert_eq!((of(0), of(63), of(64), of(-1)), (0, 63, 0, 63));
+    }
+
+    #[test]
+    fn a_cluster_without_nodes_desires_nobody_and_one_node_gets_everything() {
+        for partition in Partition::all() {
+            assert_eq!(desired(partition, []), None);
+            assert_eq!(desired(partition, ["a"]), Some("a"));
+        }
+    }
+
+    #[test]
+    fn partitions_lie_where_every_release_puts_them() {
+        let names = ["session-1", "session-2", "session-3"];
+        let at = |number| desired(Partition(number), names);
+        let first: Vec<_> = (0..8).filter_map(at).map(|name| &name[8..]).collect();
+        assert_eq!(first.concat(), "32123232");
+    }
+
+    #[test]
+    fn shares_are_about_even() {
+        for nodes in [2_usize, 3, 5, 8] {
+            let names: Vec<_> = (1..=nodes).map(|at| format!("session-{at}")).collect();
+            let mut shares = vec![0_usize; nodes];
+            for partition in Partition::all() {
+                let name = desired(partition, names.iter().map(String::as_str)).unwrap();
+                shares[names.iter().position(|it| it == name).unwrap()] += 1;
+            }
+            let even = usize::from(PARTITIONS) / nodes;
+            let (least, most) = (shares.iter().min().unwrap(), shares.iter().max().unwrap());
+            println!("{nodes} nodes: {least} to {most} partitions each, {even} were even");
+            assert!(*least * 3 >= even && *most <= even * 2, "{shares:?}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn the_order_of_names_makes_no_difference(names in some_names()) {
+            for partition in Partition::all() {
+                let forth = desired(partition, names.iter().map(String::as_str));
+                let back = desired(partition, names.iter().rev().map(String::as_str));
+                prop_assert_eq!(forth, back);
+            }
+        }
+
+        #[test]
+        fn who_comes_takes_its_share_and_nothing_else_moves(names in some_names(), new in "[n-z]{1,8}") {
+            for partition in Partition::all() {
+                let before = desired(partition, names.iter().map(String::as_str));
+                let all = names.iter().map(String::as_str).chain([&*new]);
+                let after = desired(partition, all);
+                prop_assert!(after == before || after == Some(&*new));
+            }
+        }
+
+        #[test]
+        fn who_goes_leaves_its_share_and_nothing_else_moves(names in some_names()) {
+            let gone = names.first().unwrap();
+            for partition in Partition::all() {
+                let before = desired(partition, names.iter().map(String::as_str));
+                let after = desired(partition, names.iter().skip(1).map(String::as_str));
+                prop_assert!(before == Some(gone) || after == before);
+            }
+        }
+    }
+
+    fn some_names() -> impl Strategy<Value = BTreeSet<String>> {
+        proptest::collection::btree_set("[a-m]{1,8}", 1..12)
     }
 }
