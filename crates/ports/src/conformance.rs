@@ -3,11 +3,13 @@
 //! A suite panics at the first rule that is broken.
 
 mod backend;
+mod discovery;
 mod session_port;
 mod users;
 mod watched;
 
 pub use backend::backend;
+pub use discovery::discovery;
 pub use session_port::{TERM, session_port};
 pub use users::users;
 

@@ -4,7 +4,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use heliogram_proto::ids::{Identity, Term};
-use heliogram_proto::ring::{PARTITIONS, Partition};
+use heliogram_proto::ring::{self, PARTITIONS, Partition};
 
 use crate::{BoxFuture, Unavailable};
 
@@ -24,9 +24,12 @@ pub trait Discovery: Send + Sync + 'static {
 
     /// Claims a partition for the node that has joined. Returns the term, greater than that of any owner before; `None` if
     /// somebody owns it, or the node is not known any more.
+    ///
+    /// An answer may be lost. Then the view says that this node is the owner, under a term that nobody here was told of:
+    /// another claim is told of it, once.
     fn claim(&self, partition: Partition) -> BoxFuture<'_, Result<Option<Term>, Unavailable>>;
 
-    /// Gives back what was claimed under this term. Nothing if that is over already.
+    /// Gives back what was claimed under this term. Does nothing if that is over already.
     fn release(&self, partition: Partition, term: Term) -> BoxFuture<'_, Result<(), Unavailable>>;
 
     /// Takes the node out of the view: it is given no partitions any more. What it owns stays its own until it is released,
@@ -73,6 +76,12 @@ impl View {
     #[must_use]
     pub fn owner(&self, partition: Partition) -> Option<&Owner> {
         self.owners.get(usize::from(partition.number()))?.as_ref()
+    }
+
+    /// Returns who is to own a partition, by the nodes that may be given any. `None` if there are none.
+    #[must_use]
+    pub fn desired(&self, partition: Partition) -> Option<&str> {
+        ring::desired(partition, self.nodes.iter().map(|node| &*node.name))
     }
 
     /// Returns the owner of an identity.

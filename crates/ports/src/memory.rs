@@ -2,6 +2,10 @@
 //!
 //! Nothing here is durable, whatever the traits promise of their durable siblings.
 
+mod discovery;
+
+pub use discovery::MemoryDiscovery;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 

@@ -1,7 +1,10 @@
 //! The in-memory versions pass the suites that every other version passes.
 
+use std::sync::Arc;
+
 use heliogram_ports::conformance;
-use heliogram_ports::memory::MemoryKeys;
+use heliogram_ports::discovery::Discovery;
+use heliogram_ports::memory::{MemoryDiscovery, MemoryKeys};
 
 #[tokio::test]
 async fn memory_keys_conform() {
@@ -21,4 +24,10 @@ async fn a_backend_with_nothing_in_between_conforms() {
         backend
     })
     .await;
+}
+
+#[tokio::test]
+async fn a_cluster_in_memory_conforms() {
+    let cluster = MemoryDiscovery::new();
+    conformance::discovery(async || Arc::new(cluster.another()) as Arc<dyn Discovery>).await;
 }
