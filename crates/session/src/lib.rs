@@ -12,6 +12,7 @@
 
 mod alarm;
 mod keys;
+pub mod limits;
 mod links;
 mod local;
 mod metrics;
@@ -19,5 +20,7 @@ mod owners;
 mod ownership;
 mod pushes;
 mod shard;
+mod steward;
 
 pub use self::local::LocalPort;
+pub use self::steward::Steward;

@@ -137,6 +137,7 @@ impl Shard {
         });
         let tasks = tasks.collect();
         settle(None);
+        self.quiet.notify_one();
         tasks
     }
 

@@ -11,3 +11,4 @@
 mod owners;
 mod ownership;
 mod rig;
+mod steward;

@@ -225,7 +225,7 @@ impl Bound {
             ..temp.facts
         };
         Self {
-            client: Client::connect_with(&cluster, 1, facts),
+            client: Client::connect_with(&cluster.nodes, 1, facts),
             cluster,
             perm: perm.key,
         }

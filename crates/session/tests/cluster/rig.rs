@@ -132,6 +132,10 @@ pub(crate) struct Client {
 impl Client {
     /// Connects with a permanent key, whose first salt is of this term.
     pub(crate) fn connect(cluster: &Cluster, link: u64, id: i64, term: Term) -> Self {
+        Self::connect_to(&cluster.nodes, link, id, term)
+    }
+
+    pub(crate) fn connect_to(nodes: &[LocalPort], link: u64, id: i64, term: Term) -> Self {
         let key = KeyFacts {
             id: AuthKeyId(id),
             kind: KeyKind::Permanent,
@@ -139,12 +143,12 @@ impl Client {
             dc: None,
             first_salt: Some(first_salt(term)),
         };
-        Self::connect_with(cluster, link, key)
+        Self::connect_with(nodes, link, key)
     }
 
-    pub(crate) fn connect_with(cluster: &Cluster, link: u64, key: KeyFacts) -> Self {
+    pub(crate) fn connect_with(nodes: &[LocalPort], link: u64, key: KeyFacts) -> Self {
         let wake = Arc::<Woken>::default();
-        for node in &cluster.nodes {
+        for node in nodes {
             node.attach(LinkId(link), Arc::<Woken>::clone(&wake));
         }
         Self {
