@@ -157,7 +157,7 @@ async fn gives_way_to_a_successor_of_the_same_name(
     assert_eq!(before.leave().await, Ok(()));
     claimed(after, 8).await;
     let view = until(gateway, |view| view.owner(partition(8)).is_some()).await;
-    assert_eq!(view.nodes, [successor.clone()]);
+    assert_eq!(view.nodes, std::slice::from_ref(&successor));
     let owner = view.owner(partition(7));
     assert!(owner.is_some_and(|it| it.address == successor.address));
 }
