@@ -86,7 +86,7 @@ impl Inner {
     }
 
     /// Tells everybody that keys of an identity are no more.
-    fn revoke(self: &Arc<Self>, identity: Identity, keys: &[AuthKeyId]) {
+    pub(crate) fn revoke(self: &Arc<Self>, identity: Identity, keys: &[AuthKeyId]) {
         if keys.is_empty() {
             return;
         }

@@ -11,6 +11,7 @@
 //! ```
 
 mod alarm;
+mod checks;
 mod keys;
 pub mod limits;
 mod links;
@@ -21,6 +22,7 @@ mod ownership;
 mod pushes;
 mod shard;
 mod steward;
+mod undelivered;
 
 pub use self::local::LocalPort;
 pub use self::steward::Steward;

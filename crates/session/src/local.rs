@@ -20,9 +20,11 @@ use tokio::runtime::Handle;
 use tokio::task::AbortHandle;
 
 use crate::alarm::Alarm;
+use crate::checks::Checks;
 use crate::links::{Links, SHARDS_MAX, Turn};
 use crate::pushes::Downwards;
 use crate::shard::{Outcome, Shard, Step};
+use crate::undelivered::Undelivered;
 
 /// Sessions of this process, sharded by identity. Cheap to clone; all clones are one.
 #[derive(Clone)]
@@ -42,6 +44,10 @@ pub(crate) struct Inner {
     pub(crate) config: Config,
     /// The way to those who own what this process does not; nothing if it owns everything.
     pub(crate) owners: Option<Arc<dyn Owners>>,
+    /// What found no way to them.
+    pub(crate) undelivered: Undelivered,
+    /// Keys whose owners here have not seen them before.
+    pub(crate) checks: Checks,
     /// The gateways that are told of keys.
     pub(crate) edges: Mutex<Vec<Weak<dyn Edge>>>,
     pub(crate) runtime: Handle,
@@ -65,7 +71,7 @@ impl LocalPort {
         let shards = shards.clamp(1, SHARDS_MAX);
         let inner = Inner::new(config.clone(), shards, keys, backend, runtime);
         for shard in &inner.shards {
-            shard.own(Host::new(config.clone()));
+            shard.own(Host::new(config.clone()), false);
         }
         Self::start(inner)
     }
@@ -98,8 +104,12 @@ impl LocalPort {
         Self { inner }
     }
 
-    /// Lets deadlines pass, until it is dropped.
+    /// Lets deadlines pass, and offers again what could not go to other nodes, until it is dropped.
     pub async fn run(&self) {
+        tokio::join!(self.pass_deadlines(), self.inner.offer_undelivered());
+    }
+
+    async fn pass_deadlines(&self) {
         loop {
             for shard in self.inner.alarm.wait(self.inner.clock).await {
                 self.inner
@@ -184,6 +194,8 @@ impl Inner {
             keys,
             config,
             owners: None,
+            undelivered: Undelivered::default(),
+            checks: Checks::default(),
             edges: Mutex::default(),
             runtime,
             answering: AtomicUsize::new(0),
@@ -222,8 +234,11 @@ impl Inner {
             for task in outcome.cancelled.drain(..) {
                 task.abort();
             }
-            for input in outcome.lost.drain(..) {
+            for input in outcome.spare.lost.drain(..) {
                 self.lose(&input);
+            }
+            for check in outcome.spare.unseen.drain(..) {
+                self.check_key(check);
             }
             for effect in outcome.effects.drain(..) {
                 match effect {
@@ -399,7 +414,8 @@ impl Scratch {
         self.steps.shrink_to(ITEMS_KEPT_MAX);
         self.outcome.effects.shrink_to(ITEMS_KEPT_MAX);
         self.outcome.cancelled.shrink_to(ITEMS_KEPT_MAX);
-        self.outcome.lost.shrink_to(ITEMS_KEPT_MAX);
+        self.outcome.spare.lost.shrink_to(ITEMS_KEPT_MAX);
+        self.outcome.spare.unseen.shrink_to(ITEMS_KEPT_MAX);
         // A thread that is ending needs none.
         let _ = SCRATCH.try_with(|scratch| scratch.set(self));
     }

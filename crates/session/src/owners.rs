@@ -1,7 +1,7 @@
 //! What one owner has for another: in the same process, or by [`Owners`] in another one.
 //!
 //! What can't be brought to its owner is lost with what it stands for: the links that wait for it are closed, so that their
-//! clients come again.
+//! clients come again. What no link waits for is offered again for a while.
 //!
 //! [`Owners`]: heliogram_ports::Owners
 
@@ -50,9 +50,7 @@ impl Inner {
         let shard = self.shard_of(identity);
         match &self.owners {
             Some(owners) if !self.owns(shard) => {
-                if let Err(input) = owners.send(identity, input) {
-                    self.lose(&input);
-                }
+                self.send(&**owners, identity, input);
             }
             _ => self.take_in(shard, Step::Input(input), now, turn_of),
         }

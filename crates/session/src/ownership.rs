@@ -18,7 +18,7 @@ impl LocalPort {
         let mut config: Config = self.inner.config.clone();
         config.term = term;
         let shard = self.inner.shards.get(usize::from(partition.number()));
-        shard.is_some_and(|shard| shard.own(Host::new(config)))
+        shard.is_some_and(|shard| shard.own(Host::new(config), true))
     }
 
     /// Drops a partition at once, with its sessions and calls: another process may own it already. Its links are closed.

@@ -17,10 +17,12 @@ use heliogram_ports::metrics::Times;
 use heliogram_ports::{FromHost, Reply, random};
 use heliogram_proto::cx::{Cx, Mono, Now};
 use heliogram_proto::host::{CallId, Census, Effect, Host, Input, PreparedAnswer, Tally};
-use heliogram_proto::ids::{LinkId, Term};
+use heliogram_proto::ids::{AuthKeyId, LinkId, Term};
 use parking_lot::Mutex;
 use tokio::sync::Notify;
 use tokio::task::AbortHandle;
+
+use crate::checks::{Check, Seen};
 
 /// A shard. Every method holds the lock for one step and calls nothing foreign.
 pub(crate) struct Shard {
@@ -42,6 +44,8 @@ struct State {
     last_term: Option<Term>,
     /// What earlier hosts have counted.
     past: Tally,
+    /// The keys that its host has seen, if it is not the only one that they ever have.
+    seen: Option<Seen>,
     calls: HashMap<CallId, Running>,
     counts: Counts,
 }
@@ -69,6 +73,7 @@ impl Shard {
                 retired: None,
                 last_term: None,
                 past: Tally::default(),
+                seen: None,
                 calls: HashMap::new(),
                 counts: Counts::default(),
             }),
@@ -88,7 +93,8 @@ impl Shard {
     }
 
     /// Gives it a host, unless it has one, or has had one of this term or a later one.
-    pub(crate) fn own(&self, host: Host) -> bool {
+    /// What had another owner before looks up each key that it sees.
+    pub(crate) fn own(&self, host: Host, checks_keys: bool) -> bool {
         let state = &mut *self.state.lock();
         let term = host.term();
         if state.host.is_some() || state.last_term.is_some_and(|last| last >= term) {
@@ -98,8 +104,16 @@ impl Shard {
         state.last_term = Some(term);
         state.host = Some(host);
         state.is_retiring = false;
+        state.seen = checks_keys.then(Seen::default);
         self.is_owned.store(true, Ordering::Release);
         true
+    }
+
+    /// Forgets that its host has seen a key.
+    pub(crate) fn forget_seen(&self, key: AuthKeyId) {
+        if let Some(seen) = &mut self.state.lock().seen {
+            seen.forget(key);
+        }
     }
 
     /// Takes no more frames.
@@ -159,12 +173,12 @@ impl Shard {
         };
         for step in steps.drain(..steps.len().min(STEPS_MAX)) {
             match step {
-                Step::Input(input) => state.take(input, &mut cx, &mut out.lost),
+                Step::Input(input) => state.take(input, &mut cx, &mut out.spare),
                 Step::Delivered { term, input } => {
                     if state.host.as_ref().is_some_and(|host| host.term() == term) {
-                        state.take(input, &mut cx, &mut out.lost);
+                        state.take(input, &mut cx, &mut out.spare);
                     } else {
-                        out.lost.push(input);
+                        out.spare.lost.push(input);
                     }
                 }
                 Step::Answer {
@@ -281,7 +295,7 @@ impl Shard {
 
 impl State {
     /// Hands an input to the host. What a shard without one can't take is lost.
-    fn take(&mut self, input: Input, cx: &mut Cx<'_, Effect>, lost: &mut Vec<Input>) {
+    fn take(&mut self, input: Input, cx: &mut Cx<'_, Effect>, spare: &mut Spare) {
         if let Input::Detach { link } = input
             && let Some(retired) = &mut self.retired
         {
@@ -293,8 +307,18 @@ impl State {
             }
         }
         let Some(host) = &mut self.host else {
-            return lost.push(input);
+            return spare.lost.push(input);
         };
+        if let Some(seen) = &mut self.seen
+            && let Input::Frame(frame) = &input
+            && seen.insert(frame.key().id)
+        {
+            spare.unseen.push(Check {
+                key: frame.key().id,
+                identity: frame.identity(),
+                term: host.term(),
+            });
+        }
         // Its sender is let go of with the host, and comes again with it at the next owner.
         if !(self.is_retiring && matches!(input, Input::Frame(_))) {
             host.handle(input, cx);
@@ -402,8 +426,17 @@ pub(crate) struct Outcome {
     pub(crate) effects: Vec<Effect>,
     /// Tasks whose answer nobody waits for any more.
     pub(crate) cancelled: Vec<AbortHandle>,
+    /// What only a cluster knows of.
+    pub(crate) spare: Spare,
+}
+
+/// What a shard of a cluster has found in what it was told.
+#[derive(Default)]
+pub(crate) struct Spare {
     /// What no host has taken.
     pub(crate) lost: Vec<Input>,
+    /// Keys that the host has not seen before.
+    pub(crate) unseen: Vec<Check>,
 }
 
 /// Steps of one visit to the lock.

@@ -30,6 +30,11 @@ pub async fn session_port(
     make: impl AsyncFn(Arc<dyn AuthKeys>, Arc<dyn Backend>) -> Arc<dyn SessionPort>,
 ) {
     let keys = Arc::new(crate::memory::MemoryKeys::new());
+    for id in KEYS {
+        let mut record = record(1, KeyKind::Permanent);
+        record.facts.id = AuthKeyId(id);
+        assert_eq!(keys.insert(record).await, Ok(Inserted::Stored));
+    }
     let backend = Arc::new(Echo::default());
     let port = make(
         Arc::<crate::memory::MemoryKeys>::clone(&keys),
@@ -346,6 +351,9 @@ impl Edge for Told {
 }
 
 const SALT: Salt = Salt(5);
+
+/// The keys that links carry, one each.
+const KEYS: std::ops::RangeInclusive<i64> = 1..=9;
 
 /// Methods of no schema.
 const NOW: u32 = 0x1111_1111;

@@ -8,7 +8,9 @@
     reason = "a test fails by panicking"
 )]
 
+mod checks;
 mod owners;
 mod ownership;
 mod rig;
 mod steward;
+mod store;

@@ -11,7 +11,7 @@ use heliogram_proto::exchange::binding::{self, Subject};
 use heliogram_proto::ids::{Identity, SessionId, Term};
 use heliogram_proto::ring::Partition;
 
-use crate::rig::{Client, Cluster, NOW, first_salt, part, reply};
+use crate::rig::{Client, Cluster, NOW, first_salt, part, reply, until};
 
 #[tokio::test]
 async fn a_binding_takes_the_session_to_the_node_of_the_permanent_key() {
@@ -191,6 +191,69 @@ async fn who_has_logged_in_is_told_to_the_owner_of_the_key() {
     );
 
     assert!(client.drain(there).has(UPDATE));
+}
+
+#[tokio::test]
+async fn what_no_link_waits_for_is_offered_again_until_there_is_a_way() {
+    let cluster = Cluster::new(2);
+    cluster.own_all(1, Term(9));
+    let (here, there) = (&cluster.nodes[0], &cluster.nodes[1]);
+    let mut client = Client::connect(&cluster, 1, 10, Term(9));
+    client.call(there, NOW);
+    client.drain(there);
+    let running = here.clone();
+    let offers = tokio::spawn(async move { running.run().await });
+    cluster.roads.cut.store(2, Ordering::Release);
+
+    // The second must not overtake the first.
+    here.set_user(Identity(client.key.id), Some(7));
+    here.set_user(Identity(client.key.id), Some(8));
+    until(|| cluster.roads.sent.load(Ordering::Acquire) == 2).await;
+    offers.abort();
+
+    for (user, is_reached) in [(7, false), (8, true)] {
+        let (targets, except, body) = (vec![Target::User(user)], None, update());
+        let push = Push {
+            targets,
+            except,
+            body,
+        };
+        assert_eq!(here.push(push), Ok(()));
+        assert_eq!(client.drain(there).has(UPDATE), is_reached, "{user}");
+    }
+}
+
+#[tokio::test]
+async fn what_finds_no_way_is_taken_here_once_this_node_is_the_owner() {
+    let cluster = Cluster::new(2);
+    cluster.own_all(1, Term(9));
+    let here = &cluster.nodes[0];
+    let running = here.clone();
+    let offers = tokio::spawn(async move { running.run().await });
+    cluster.roads.cut.store(usize::MAX, Ordering::Release);
+    let identity = Identity(heliogram_proto::ids::AuthKeyId(10));
+    let before = cluster.roads.cut.load(Ordering::Acquire);
+    here.set_user(identity, Some(7));
+    assert_eq!(cluster.roads.cut.load(Ordering::Acquire), before - 1);
+
+    cluster.nodes[1].disown(part(10));
+    cluster.own(0, part(10), Term(10));
+    let mut client = Client::connect(&cluster, 1, 10, Term(10));
+    client.call(here, NOW);
+    client.drain(here);
+
+    let is_reached = || {
+        let (targets, except, body) = (vec![Target::User(7)], None, update());
+        let push = Push {
+            targets,
+            except,
+            body,
+        };
+        assert_eq!(here.push(push), Ok(()));
+        client.drain(here).has(UPDATE)
+    };
+    until(is_reached).await;
+    offers.abort();
 }
 
 /// A client whose temporary key is of one node, and its permanent one of another.

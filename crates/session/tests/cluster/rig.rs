@@ -9,7 +9,6 @@ use std::time::Duration;
 use bytes::Bytes;
 use heliogram_crypto::SecretBytes;
 use heliogram_ports::clock::unix_now;
-use heliogram_ports::memory::MemoryKeys;
 use heliogram_ports::{
     Answer, AuthKeys, Backend, Call, FirstSalt, Frame, FromHost, KeyFacts, KeyKind, LoggedIn,
     Owners, Push, Reply, SessionPort, ToHost, Wake,
@@ -23,6 +22,8 @@ use heliogram_tl::{Deserialize, Serialize, api::InitConnection};
 use tokio::runtime::Handle;
 use tokio::sync::{Notify, Semaphore};
 
+use crate::store::Known;
+
 /// The nodes of a cluster.
 pub(crate) struct Cluster {
     pub(crate) nodes: Vec<LocalPort>,
@@ -33,7 +34,7 @@ pub(crate) struct Cluster {
 impl Cluster {
     /// Makes nodes that own nothing.
     pub(crate) fn new(nodes: usize) -> Self {
-        let keys: Arc<dyn AuthKeys> = Arc::new(MemoryKeys::new());
+        let keys: Arc<dyn AuthKeys> = Arc::<Known>::default();
         Self::with(nodes, &keys)
     }
 
@@ -77,6 +78,7 @@ pub(crate) struct Roads {
     pub(crate) owners: Mutex<BTreeMap<Partition, (usize, Term)>>,
     /// How many of the next inputs find no way.
     pub(crate) cut: AtomicUsize,
+    pub(crate) sent: AtomicUsize,
     pub(crate) pushes: Mutex<Vec<Push>>,
 }
 
@@ -103,6 +105,7 @@ impl Owners for Road {
         }
         let node = roads.nodes.lock().unwrap()[node].clone();
         node.deliver(to, term, input);
+        roads.sent.fetch_add(1, Ordering::AcqRel);
         Ok(())
     }
 
@@ -356,6 +359,17 @@ impl Drop for NotifyOnDrop {
     fn drop(&mut self) {
         self.0.notify_one();
     }
+}
+
+/// Waits until something is so. What makes it so has to run on this thread.
+pub(crate) async fn until(is_so: impl Fn() -> bool) {
+    let waiting = async {
+        while !is_so() {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+    };
+    let waited = tokio::time::timeout(PATIENCE, waiting).await;
+    waited.expect("it is not so, and will not be");
 }
 
 pub(crate) fn reply(method: u32) -> Vec<u8> {

@@ -1,11 +1,10 @@
 //! Who gets what as nodes come, go, are cut off and are taken for dead.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use heliogram_crypto::SecretBytes;
 use heliogram_ports::discovery::{Discovery, Node};
-use heliogram_ports::memory::{MemoryDiscovery, MemoryKeys};
+use heliogram_ports::memory::MemoryDiscovery;
 use heliogram_ports::{Owners, Push};
 use heliogram_proto::host::{Config, Input};
 use heliogram_proto::ids::{AuthKeyId, Identity, Term};
@@ -15,7 +14,8 @@ use heliogram_session::{LocalPort, Steward};
 use tokio::runtime::Handle;
 use tokio::task::JoinHandle;
 
-use crate::rig::{Client, LATER, NOW, PATIENCE, Scripted, reply};
+use crate::rig::{Client, LATER, NOW, Scripted, reply, until};
+use crate::store::Known;
 
 #[tokio::test]
 async fn a_lone_node_owns_everything_and_is_ready_then_and_not_before() {
@@ -269,7 +269,7 @@ impl Member<()> {
         let discovery = Arc::new(cluster.another());
         let backend = Arc::<Scripted>::default();
         let config = Config::new(Term(0), SecretBytes::new([1; 32]));
-        let keys = Arc::new(MemoryKeys::new());
+        let keys = Arc::<Known>::default();
         let held = Arc::<Scripted>::clone(&backend);
         let port = LocalPort::of_cluster(&config, keys, held, Arc::new(NoWay), Handle::current());
         let node = Node {
@@ -327,17 +327,6 @@ impl<T> Member<T> {
         let nodes = std::slice::from_ref(&self.port);
         Client::connect_to(nodes, link.cast_unsigned(), id, term)
     }
-}
-
-/// Waits until something is so. What makes it so has to run on this thread.
-async fn until(is_so: impl Fn() -> bool) {
-    let waiting = async {
-        while !is_so() {
-            tokio::time::sleep(Duration::from_millis(1)).await;
-        }
-    };
-    let waited = tokio::time::timeout(PATIENCE, waiting).await;
-    waited.expect("it is not so, and will not be");
 }
 
 /// No other node can be reached.
