@@ -31,6 +31,9 @@ struct Side {
     content_count: i32,
     /// Two hosts have counted apart: who heard which of it is not known here, so only parity is looked at.
     is_united: bool,
+    /// Its last key is bound. A host that has not heard of that may have a session of the key's own, which has the same
+    /// name here.
+    is_bound: bool,
     /// Names the incarnation of the session at its server.
     unique_id: Option<i64>,
     /// Sequence number and a hash of the contents, by identifier.
@@ -75,6 +78,7 @@ impl Wire {
             .entry((term, identity, *session_id))
             .or_default();
         let mut broken = Vec::new();
+        side.is_bound = self.bound.contains_key(key);
         side.outer(outer, Role::Server, &mut broken);
         for to in named_by(body) {
             let client = self.clients.get(session_id);
@@ -231,6 +235,7 @@ impl Side {
             && before != news.unique_id
         {
             self.content_count = 0;
+            self.is_united |= self.is_bound;
         }
         if it.id <= self.last {
             broken.push("identifiers rise");
