@@ -12,7 +12,7 @@
 //!
 //! Decided in `docs/adr/0028-owners-and-take-over.md`.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
 use heliogram_ports::Unavailable;
@@ -21,7 +21,7 @@ use heliogram_ports::metrics::{Count, Measured, Meter, Metric};
 use heliogram_proto::ids::Term;
 use heliogram_proto::ring::Partition;
 use tokio::sync::watch;
-use tokio::task::{JoinError, JoinSet};
+use tokio::task::{Id, JoinSet};
 use tokio::time::Instant;
 
 use crate::LocalPort;
@@ -118,10 +118,12 @@ impl Steward {
             if self.is_draining() && work.tasks.is_empty() {
                 return;
             }
+            let is_paused = !work.paused.is_empty();
+            let again_at = work.again_at;
             tokio::select! {
                 _ = self.discovery.newer(view.revision) => work.paused.clear(),
-                Some(done) = work.tasks.join_next() => self.on_done(done, &mut work),
-                () = sleep_until(work.again_at), if !work.paused.is_empty() => work.paused.clear(),
+                Some(done) = work.next() => self.on_done(done, &mut work),
+                () = sleep_until(again_at), if is_paused => work.paused.clear(),
                 _ = phase.changed() => {}
             }
         }
@@ -181,21 +183,20 @@ impl Steward {
 
     fn claim(&self, partition: Partition, work: &mut Work) {
         let discovery = Arc::clone(&self.discovery);
-        work.begin(partition, async move {
-            Done::Claimed(partition, discovery.claim(partition).await)
+        work.begin(partition, false, async move {
+            Done::Claimed(discovery.claim(partition).await)
         });
     }
 
     fn give_up(&self, partition: Partition, term: Term, work: &mut Work) {
-        if work.retiring >= RETIRING_AT_ONCE_MAX {
+        if work.retiring() >= RETIRING_AT_ONCE_MAX {
             return;
         }
-        work.retiring += 1;
         let (port, discovery) = (self.port.clone(), Arc::clone(&self.discovery));
-        work.begin(partition, async move {
+        work.begin(partition, true, async move {
             let is_whole = port.retire(partition, RETIRING_TIME_MAX).await;
             let released = discovery.release(partition, term).await;
-            Done::Retired(partition, term, is_whole, released)
+            Done::Retired(term, is_whole, released)
         });
     }
 
@@ -204,19 +205,14 @@ impl Steward {
             return;
         }
         let discovery = Arc::clone(&self.discovery);
-        work.begin(partition, async move {
-            Done::Released(partition, term, discovery.release(partition, term).await)
+        work.begin(partition, false, async move {
+            Done::Released(term, discovery.release(partition, term).await)
         });
     }
 
-    fn on_done(&self, done: Result<Done, JoinError>, work: &mut Work) {
-        let Ok(done) = done else {
-            // A panic of the election's. Its partition stays as it is.
-            return tracing::error!("a change of ownership has panicked");
-        };
+    fn on_done(&self, (partition, done): (Partition, Option<Done>), work: &mut Work) {
         match done {
-            Done::Claimed(partition, Ok(Some(term))) => {
-                work.busy.remove(&partition);
+            Some(Done::Claimed(Ok(Some(term)))) => {
                 if self.port.own(partition, term) {
                     self.changes.claimed.add_one();
                 } else {
@@ -224,15 +220,16 @@ impl Steward {
                 }
             }
             // The view is late, or the election can't be reached.
-            Done::Claimed(partition, Ok(None) | Err(Unavailable)) => work.pause(partition),
-            Done::Retired(partition, term, is_whole, released) => {
-                work.retiring -= 1;
+            Some(Done::Claimed(Ok(None) | Err(Unavailable))) => work.pause(partition),
+            Some(Done::Retired(term, is_whole, released)) => {
                 self.changes.given_up.add_one();
                 self.changes.cut_short.add(u64::from(!is_whole));
                 work.end_release(partition, term, released);
             }
-            Done::Released(partition, term, released) => {
-                work.end_release(partition, term, released);
+            Some(Done::Released(term, released)) => work.end_release(partition, term, released),
+            None => {
+                tracing::error!("a change of ownership has panicked");
+                work.pause(partition);
             }
         }
     }
@@ -271,9 +268,8 @@ impl Measured for Steward {
 #[derive(Default)]
 struct Work {
     tasks: JoinSet<Done>,
-    busy: BTreeSet<Partition>,
-    /// How many of the tasks let a partition retire.
-    retiring: usize,
+    /// What each task is about, and whether it lets a partition retire.
+    running: HashMap<Id, (Partition, bool)>,
     /// What has failed: tried again with the next view, or at `again_at`.
     paused: BTreeSet<Partition>,
     again_at: Option<Instant>,
@@ -283,27 +279,44 @@ struct Work {
 
 impl Work {
     fn is_busy(&self, partition: Partition) -> bool {
-        self.busy.contains(&partition) || self.paused.contains(&partition)
+        let mut running = self.running.values();
+        self.paused.contains(&partition) || running.any(|&(it, _)| it == partition)
     }
 
-    fn begin(&mut self, partition: Partition, task: impl Future<Output = Done> + Send + 'static) {
-        self.busy.insert(partition);
-        self.tasks.spawn(task);
+    fn retiring(&self) -> usize {
+        let running = self.running.values();
+        running.filter(|(_, retires)| *retires).count()
+    }
+
+    fn begin(
+        &mut self,
+        partition: Partition,
+        retires: bool,
+        task: impl Future<Output = Done> + Send + 'static,
+    ) {
+        let task = self.tasks.spawn(task);
+        self.running.insert(task.id(), (partition, retires));
+    }
+
+    /// Waits for the end of a task; `None` if there are none. One that has panicked has done nothing.
+    async fn next(&mut self) -> Option<(Partition, Option<Done>)> {
+        let (id, done) = match self.tasks.join_next_with_id().await? {
+            Ok((id, done)) => (id, Some(done)),
+            Err(panicked) => (panicked.id(), None),
+        };
+        let (partition, _) = self.running.remove(&id)?;
+        Some((partition, done))
     }
 
     fn end_release(&mut self, partition: Partition, term: Term, released: Result<(), Unavailable>) {
         match released {
-            Ok(()) => {
-                self.released.insert(partition, term);
-                self.busy.remove(&partition);
-            }
+            Ok(()) => drop(self.released.insert(partition, term)),
             Err(Unavailable) => self.pause(partition),
         }
     }
 
     /// Leaves a partition alone for a while.
     fn pause(&mut self, partition: Partition) {
-        self.busy.remove(&partition);
         self.paused.insert(partition);
         self.again_at = Some(Instant::now() + RETRY_PAUSE);
     }
@@ -311,10 +324,10 @@ impl Work {
 
 /// What a task has done.
 enum Done {
-    Claimed(Partition, Result<Option<Term>, Unavailable>),
+    Claimed(Result<Option<Term>, Unavailable>),
     /// With whether all calls were answered.
-    Retired(Partition, Term, bool, Result<(), Unavailable>),
-    Released(Partition, Term, Result<(), Unavailable>),
+    Retired(Term, bool, Result<(), Unavailable>),
+    Released(Term, Result<(), Unavailable>),
 }
 
 async fn sleep_until(at: Option<Instant>) {

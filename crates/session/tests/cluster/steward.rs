@@ -1,11 +1,12 @@
 //! Who gets what as nodes come, go, are cut off and are taken for dead.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use heliogram_crypto::SecretBytes;
-use heliogram_ports::discovery::{Discovery, Node};
+use heliogram_ports::discovery::{Discovery, Node, View};
 use heliogram_ports::memory::MemoryDiscovery;
-use heliogram_ports::{Owners, Push};
+use heliogram_ports::{BoxFuture, Owners, Push, Unavailable};
 use heliogram_proto::host::{Config, Input};
 use heliogram_proto::ids::{AuthKeyId, Identity, Term};
 use heliogram_proto::ring::{PARTITIONS, Partition};
@@ -255,6 +256,56 @@ async fn a_partition_whose_release_failed_is_released_when_that_can_be_said() {
     until(|| b.steward.is_ready() && a.steward.is_ready()).await;
 }
 
+#[tokio::test]
+async fn a_claim_that_panics_is_made_again() {
+    let discovery = Arc::new(PanicsOnce {
+        inner: MemoryDiscovery::new(),
+        is_over: AtomicBool::new(false),
+    });
+    let held = Arc::<PanicsOnce>::clone(&discovery);
+    let node = Member::by(Arc::new(discovery.inner.another()), held, "a").started();
+
+    until(|| node.steward.is_ready()).await;
+
+    assert!(discovery.is_over.load(Ordering::Acquire));
+}
+
+/// An election with a bug.
+struct PanicsOnce {
+    inner: MemoryDiscovery,
+    is_over: AtomicBool,
+}
+
+impl Discovery for PanicsOnce {
+    fn view(&self) -> Arc<View> {
+        self.inner.view()
+    }
+
+    fn newer(&self, revision: u64) -> BoxFuture<'_, Arc<View>> {
+        self.inner.newer(revision)
+    }
+
+    fn join(&self, node: Node) -> BoxFuture<'_, Result<(), Unavailable>> {
+        self.inner.join(node)
+    }
+
+    fn claim(&self, partition: Partition) -> BoxFuture<'_, Result<Option<Term>, Unavailable>> {
+        assert!(
+            self.is_over.swap(true, Ordering::AcqRel),
+            "as the test wants it"
+        );
+        self.inner.claim(partition)
+    }
+
+    fn release(&self, partition: Partition, term: Term) -> BoxFuture<'_, Result<(), Unavailable>> {
+        self.inner.release(partition, term)
+    }
+
+    fn leave(&self) -> BoxFuture<'_, Result<(), Unavailable>> {
+        self.inner.leave()
+    }
+}
+
 /// A node with its steward.
 struct Member<T = JoinHandle<()>> {
     port: LocalPort,
@@ -267,6 +318,12 @@ struct Member<T = JoinHandle<()>> {
 impl Member<()> {
     fn idle(cluster: &MemoryDiscovery, name: &str) -> Self {
         let discovery = Arc::new(cluster.another());
+        let held = Arc::<MemoryDiscovery>::clone(&discovery);
+        Self::by(discovery, held, name)
+    }
+
+    /// Makes a node whose steward asks `asked`.
+    fn by(discovery: Arc<MemoryDiscovery>, asked: Arc<dyn Discovery>, name: &str) -> Self {
         let backend = Arc::<Scripted>::default();
         let config = Config::new(Term(0), SecretBytes::new([1; 32]));
         let keys = Arc::<Known>::default();
@@ -276,9 +333,8 @@ impl Member<()> {
             name: name.into(),
             address: "127.0.0.1:1".into(),
         };
-        let held = Arc::<MemoryDiscovery>::clone(&discovery);
         Self {
-            steward: Arc::new(Steward::new(port.clone(), held, node)),
+            steward: Arc::new(Steward::new(port.clone(), asked, node)),
             port,
             discovery,
             backend,
