@@ -49,12 +49,8 @@ fn every_number_is_in_the_document_and_no_other_is() {
         .lines()
         .filter_map(|line| line.strip_prefix("# TYPE ")?.split(' ').next())
         .collect();
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/metrics.md");
-    let document = std::fs::read_to_string(path).unwrap();
-    let promised: BTreeSet<_> = document
-        .lines()
-        .filter_map(|line| line.strip_prefix("| `heliogram_")?.split('`').next())
-        .map(|name| name.split('{').next().unwrap())
+    let document = document("docs/metrics.md");
+    let promised: BTreeSet<_> = promised(&document)
         .map(|name| name.strip_suffix("_total").unwrap_or(name))
         .collect();
     let said: BTreeSet<_> = said
@@ -62,6 +58,38 @@ fn every_number_is_in_the_document_and_no_other_is() {
         .map(|name| name.strip_prefix("heliogram_").unwrap())
         .collect();
     assert_eq!(said, promised);
+}
+
+#[test]
+fn the_dashboard_asks_for_every_number_of_the_document_and_for_no_other() {
+    let dashboard = document("deploy/grafana/heliogram.json");
+    let dashboard: serde_json::Value = serde_json::from_str(&dashboard).unwrap();
+    let panels = dashboard.pointer("/panels").unwrap().as_array().unwrap();
+    let targets = panels
+        .iter()
+        .filter_map(|it| it.get("targets")?.as_array())
+        .flatten();
+    let asked = targets.map(|target| target.get("expr").unwrap().as_str().unwrap());
+    let is_of_a_name = |letter: char| letter.is_ascii_alphanumeric() || letter == '_';
+    let asked: BTreeSet<_> = asked
+        .flat_map(|expression| expression.split(|letter| !is_of_a_name(letter)))
+        .filter_map(|word| word.strip_prefix("heliogram_"))
+        .map(|name| name.strip_suffix("_bucket").unwrap_or(name))
+        .collect();
+    let document = document("docs/metrics.md");
+    assert_eq!(asked, promised(&document).collect());
+}
+
+/// Returns the names of the numbers in the document, without what all begin with.
+fn promised(document: &str) -> impl Iterator<Item = &str> {
+    let lines = document.lines();
+    let names = lines.filter_map(|line| line.strip_prefix("| `heliogram_")?.split('`').next());
+    names.map(|name| name.split('{').next().unwrap())
+}
+
+fn document(name: &str) -> String {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
+    std::fs::read_to_string(root.join(name)).unwrap()
 }
 
 /// A server that has whatever one process can have.

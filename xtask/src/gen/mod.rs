@@ -1,8 +1,9 @@
 //! `cargo xtask gen`: makes the checked-in code from the schemas, or checks that it is current.
 //!
 //! The service types come from `schema/`; the table of the API layer from the schema that a published package carries;
-//! the gRPC contracts from `schema/heliogram`.
+//! the gRPC contracts from `schema/heliogram`; the dashboard from the page of the metrics.
 
+mod dashboard;
 mod grpc;
 
 use std::fs;
@@ -39,6 +40,7 @@ pub(crate) fn run(check: bool) -> Result<()> {
     let source = format!("tl/api.tl of the package {LAYER_PACKAGE} {LAYER_PACKAGE_VERSION}");
     let code = layer(&schema, number.parse()?, &source);
     put_module(&root, "layer", &code, check)?;
+    dashboard::run(&root, check)?;
     grpc::run(&root, check)
 }
 
