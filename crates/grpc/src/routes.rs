@@ -264,6 +264,7 @@ struct Lane {
 
 /// How a backend fares.
 struct Fares {
+    patience: Duration,
     calls_max: usize,
     failures_max: u32,
     pause: Duration,
@@ -292,7 +293,7 @@ struct Counts {
     held_back: u64,
     /// Not answered, in time or at all.
     failed: u64,
-    /// Of the failed: those whose time ran out here.
+    /// Of the failed: those whose time ran out.
     late: u64,
     /// Nobody wanted the answer any more.
     cancelled: u64,
@@ -324,6 +325,7 @@ impl Lane {
             backend: route.backend,
             patience: route.patience,
             fares: Arc::new(Fares {
+                patience: route.patience,
                 calls_max: route.calls_max,
                 failures_max: route.failures_max,
                 pause: route.pause,
@@ -345,10 +347,7 @@ impl Lane {
                 let patience = self.patience;
                 Answer::Later(Box::pin(async move {
                     let reply = tokio::time::timeout(patience, reply).await;
-                    let reply = reply.unwrap_or_else(|_| {
-                        running.is_late();
-                        failed()
-                    });
+                    let reply = reply.unwrap_or_else(|_| failed());
                     running.end(&reply);
                     reply
                 }))
@@ -393,22 +392,20 @@ impl Running {
         })
     }
 
-    /// Takes note that its time has run out.
-    fn is_late(&self) {
-        self.fares.state.lock().counts.late += 1;
-    }
-
     /// Takes note of the answer.
     fn end(mut self, reply: &Reply) {
         self.has_ended = true;
         let mut state = self.fares.state.lock();
-        state.counts.times.add(self.since.elapsed());
+        let time = self.since.elapsed();
+        state.counts.times.add(time);
         if !is_failure(reply) {
             state.failures = 0;
             state.closed_until = None;
             return;
         }
         state.counts.failed += 1;
+        // Whichever of the clocks on the way has rung first.
+        state.counts.late += u64::from(time >= self.fares.patience);
         state.failures = state.failures.saturating_add(1);
         if state.failures >= self.fares.failures_max {
             if state.closed_until.is_none() {
