@@ -6,13 +6,14 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use heliogram_grpc::{
-    Bound, Form, PushService, RemoteBackend, Role, Route, Routes, Server, ServerCounts, Tls,
-    TlsFiles, dial,
+    Bound, Form, PushService, RemoteBackend, Role, Route, Routes, Tls, TlsFiles, dial,
 };
 use heliogram_ports::metrics::Measured;
+use heliogram_ports::trace::SpanSide;
 use heliogram_ports::{Backend, Pushes};
 
 use crate::config;
+use crate::observed::Observed;
 
 /// The backends, and the certificates for them.
 pub(crate) struct Apart {
@@ -20,8 +21,7 @@ pub(crate) struct Apart {
     pub(crate) backend: Arc<dyn Backend>,
     /// Who has numbers of it.
     pub(crate) measured: Vec<Arc<dyn Measured>>,
-    /// What its listener counts.
-    counts: Arc<ServerCounts>,
+    observed: Observed,
     tls: Option<Tls>,
 }
 
@@ -34,12 +34,13 @@ impl Apart {
     pub(crate) fn new(
         config: &config::Backend,
         built_in: Arc<dyn Backend>,
+        observed: &Observed,
     ) -> anyhow::Result<Self> {
         if !config.is_apart() {
             return Ok(Self {
                 backend: built_in,
                 measured: Vec::new(),
-                counts: Arc::default(),
+                observed: observed.clone(),
                 tls: None,
             });
         }
@@ -52,7 +53,7 @@ impl Apart {
         });
         let tls = tls.transpose().context("keys `backend.tls`")?;
         let lane = |address: &str, route: Option<&config::Route>| {
-            Lane::new(config, route).route(address, tls.clone())
+            Lane::new(config, route).route(address, tls.clone(), observed)
         };
         let mut routes = config
             .routes
@@ -70,14 +71,11 @@ impl Apart {
         };
         let routes = Routes::with_rest(rest, routes)
             .context("keys `backend.routes` and `backend.built_in`")?;
-        let (routes, counts) = (Arc::new(routes), Arc::<ServerCounts>::default());
+        let routes = Arc::new(routes);
         Ok(Self {
-            measured: vec![
-                Arc::<Routes>::clone(&routes),
-                Arc::<ServerCounts>::clone(&counts),
-            ],
+            measured: vec![Arc::<Routes>::clone(&routes)],
             backend: routes,
-            counts,
+            observed: observed.clone(),
             tls,
         })
     }
@@ -95,7 +93,7 @@ impl Apart {
         let Some(address) = &config.push_listen else {
             return Ok(None);
         };
-        let server = Server::counted(Arc::clone(&self.counts)).push(PushService::new(pushes));
+        let server = self.observed.server().push(PushService::new(pushes));
         let bound = server.bind(&address.parse()?, self.tls.clone()).await;
         let bound = bound.with_context(|| format!("can't listen on {address} (pushes)"))?;
         Ok(Some(bound))
@@ -136,12 +134,13 @@ impl<'a> Lane<'a> {
         }
     }
 
-    fn route(self, address: &str, tls: Option<Tls>) -> anyhow::Result<Route> {
+    fn route(self, address: &str, tls: Option<Tls>, observed: &Observed) -> anyhow::Result<Route> {
         let channel = dial(address.parse()?, Role::Backend, tls);
         // The route holds the limit. A cancelled call takes room here, and none there, until the backend is told.
         let calls_max = self.calls_max.saturating_mul(2);
         let remote = RemoteBackend::with_limits(channel, self.form, self.patience, calls_max);
-        let mut route = Route::new(self.methods.iter().cloned(), Arc::new(remote));
+        let remote = observed.backend(Arc::new(remote), SpanSide::Asks);
+        let mut route = Route::new(self.methods.iter().cloned(), remote);
         if let Some(name) = self.name {
             name.clone_into(&mut route.name);
         }

@@ -15,11 +15,13 @@ use serde::{Deserialize, Serialize};
 pub(crate) use self::backend::{Backend, Route, Tls};
 pub(crate) use self::cluster::Cluster;
 pub(crate) use self::store::{Store, StoreKind};
+pub(crate) use self::traces::Traces;
 pub(crate) use self::values::{ApiHash, DcId, LogFilter, Network, ProxySecret, parse_address};
 
 mod backend;
 mod cluster;
 mod store;
+mod traces;
 mod values;
 
 /// Everything that a process can be told.
@@ -50,6 +52,8 @@ pub(crate) struct Config {
     pub(crate) backend: Backend,
     /// Who may ask the admin address.
     pub(crate) admin: Admin,
+    /// Where traces go.
+    pub(crate) traces: Traces,
     /// What is logged.
     pub(crate) log: Log,
 }
@@ -183,6 +187,7 @@ impl Config {
         self.store.check()?;
         self.cluster.check()?;
         self.backend.check()?;
+        self.traces.check()?;
         Ok(self)
     }
 }
@@ -202,6 +207,7 @@ impl Default for Config {
             cluster: Cluster::default(),
             backend: Backend::default(),
             admin: Admin::default(),
+            traces: Traces::default(),
             log: Log::default(),
         }
     }
@@ -307,10 +313,26 @@ mod tests {
             "tls",
             "methods",
             "name",
+            "endpoint",
         ];
         for (key, _) in keys.chain(optional.map(|key| (key, ""))) {
             assert!(documented.contains(&format!("{key} = ")), "{key}");
         }
+    }
+
+    #[test]
+    fn a_share_of_traces_is_from_0_to_1_and_their_collector_a_url_of_plain_http() {
+        let checked = |text: &str| Config::parse(text).unwrap().checked();
+        for share in ["0.0", "1.0", "0.01"] {
+            assert!(checked(&format!("[traces]\nsample = {share}\n")).is_ok());
+        }
+        for share in ["-0.01", "1.01", "nan"] {
+            let error = checked(&format!("[traces]\nsample = {share}\n")).unwrap_err();
+            assert_names(&format!("{error:#}"), &["`traces.sample`", "0.01"]);
+        }
+        assert!(checked("[traces]\nendpoint = 'http://collector:4317'\n").is_ok());
+        let error = checked("[traces]\nendpoint = 'https://collector:4317'\n").unwrap_err();
+        assert_names(&format!("{error:#}"), &["`traces.endpoint`", "http://"]);
     }
 
     #[test]

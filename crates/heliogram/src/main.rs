@@ -14,6 +14,7 @@ mod endpoints;
 mod files;
 mod json;
 mod logging;
+mod observed;
 mod remote;
 mod server_key;
 mod welcome;

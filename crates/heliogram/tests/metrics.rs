@@ -9,7 +9,9 @@ use std::collections::BTreeSet;
 use std::io::{Read as _, Write as _};
 use std::net::TcpStream;
 use std::path::Path;
+use std::process::Command;
 
+use heliogram_testservices::{MariaDb, Redis};
 use heliogram_tl::Serialize;
 use heliogram_tl::api::help::GetNearestDc;
 
@@ -93,14 +95,40 @@ fn document(name: &str) -> String {
 }
 
 /// A server that has whatever one process can have.
-fn everything(data: &Path) -> Server {
-    let (configuration, socket) = (data.join("heliogram.toml"), data.join("push.sock"));
+fn everything(data: &Path) -> Everything {
+    let (mariadb, redis) = (MariaDb::start().unwrap(), Redis::start().unwrap());
+    let configuration = data.join("heliogram.toml");
+    let (mysql, cache, master) = (mariadb.url(), redis.url(), data.join("lent.key"));
+    std::fs::write(&master, format!("1 {}\n", "5a".repeat(32))).unwrap();
+    let mode = std::os::unix::fs::PermissionsExt::from_mode(0o600);
+    std::fs::set_permissions(&master, mode).unwrap();
+    let master = master.display();
     let text = format!(
-        "[backend]\naddress = \"127.0.0.1:1\"\npush_listen = \"unix:{}\"\n",
-        socket.display()
+        "[backend]\naddress = '127.0.0.1:1'\n[store]\nkind = 'cluster'\nmysql = '{mysql}'\nmaster_key_file = '{master}'\nredis = '{cache}'\n\
+         [traces]\nendpoint = 'http://127.0.0.1:1'\n"
     );
     std::fs::write(&configuration, text).unwrap();
-    Server::start(data, &["--config", configuration.to_str().unwrap()])
+    let options = ["--config", configuration.to_str().unwrap()];
+    let mut migrate = Command::new(env!("CARGO_BIN_EXE_heliogram"));
+    assert!(
+        migrate
+            .arg("migrate")
+            .args(options)
+            .status()
+            .unwrap()
+            .success()
+    );
+    Everything {
+        _server: Server::start(data, &options),
+        _mariadb: mariadb,
+        _redis: redis,
+    }
+}
+
+struct Everything {
+    _server: Server,
+    _mariadb: MariaDb,
+    _redis: Redis,
 }
 
 fn page(data: &Path) -> String {

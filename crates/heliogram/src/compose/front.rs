@@ -16,6 +16,7 @@ use tokio::task::JoinHandle;
 
 use super::next_step;
 use crate::config::{self, Config};
+use crate::observed::Observed;
 use crate::server_key::ServerKey;
 use crate::welcome;
 
@@ -45,6 +46,7 @@ impl Bound {
         keys: Arc<dyn AuthKeys>,
         sessions: Arc<dyn SessionPort>,
         term: Term,
+        observed: &Observed,
     ) -> anyhow::Result<Self> {
         let key = ServerKey::load(&config.data, &config.server_keys)?;
         let exchange = ExchangeConfig {
@@ -59,7 +61,9 @@ impl Bound {
             legacy_padding: true,
             term: term.into(),
         };
-        let gateway = Gateway::bind(gateway_config(config), keys, sessions, exchange)
+        let mut gateway = gateway_config(config);
+        gateway.tracer = observed.tracer();
+        let gateway = Gateway::bind(gateway, keys, sessions, exchange)
             .map_err(|error| anyhow!("{error}{}", next_step(error.kind())))?;
         Ok(Self { gateway, key })
     }

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use heliogram_grpc::Bound;
 use heliogram_ports::metrics::Measured;
+use heliogram_ports::trace::SpanSide;
 use heliogram_ports::{Backend, Pushes};
 use heliogram_proto::host;
 use heliogram_proto::ids::Term;
@@ -15,6 +16,7 @@ use super::store::Store;
 use crate::apart::Apart;
 use crate::backend::{BuiltIn, DataCentres};
 use crate::config::{self, Config};
+use crate::observed::Observed;
 
 /// A host of sessions whose backend is there.
 pub(super) struct Host {
@@ -34,18 +36,24 @@ impl Host {
     /// # Errors
     ///
     /// If certificates can't be used, or an address can't be bound.
-    pub(super) async fn start(config: &Config, store: &Store, term: Term) -> anyhow::Result<Self> {
+    pub(super) async fn start(
+        config: &Config,
+        store: &Store,
+        term: Term,
+        observed: &Observed,
+    ) -> anyhow::Result<Self> {
         let built_in = Arc::new(BuiltIn::new(DataCentres::new(
             config.dc,
             config.served_dcs.clone(),
         )));
         let backend = backend_config(config);
-        let apart = Apart::new(&backend, Arc::<BuiltIn>::clone(&built_in))?;
+        let apart = Apart::new(&backend, Arc::<BuiltIn>::clone(&built_in), observed)?;
+        let answering = observed.backend(Arc::clone(&apart.backend), SpanSide::Answers);
         let sessions = LocalPort::new(
             &host_config(config, store, term),
             shards(),
             Arc::clone(&store.keys),
-            with_users(Arc::clone(&apart.backend), store),
+            with_users(answering, store),
             Handle::current(),
         );
         let mut measured = apart.measured.clone();

@@ -22,6 +22,7 @@ use self::front::Front;
 pub(crate) use self::store::migrate;
 use crate::admin::Readiness;
 use crate::endpoints::Endpoints;
+use crate::observed::Observed;
 
 /// A process that listens.
 pub(crate) struct Server {
@@ -30,6 +31,7 @@ pub(crate) struct Server {
     data: PathBuf,
     readiness: Readiness,
     front: Option<Front>,
+    observed: Observed,
     /// Ends with the process.
     tasks: Vec<JoinHandle<()>>,
 }
@@ -56,6 +58,7 @@ impl Server {
         if let Some(front) = self.front {
             front.shutdown().await;
         }
+        self.observed.flush().await;
         for task in self.tasks {
             task.abort();
         }

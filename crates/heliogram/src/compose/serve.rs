@@ -19,6 +19,7 @@ use crate::admin::{Access, Admin, Readiness, Shown};
 use crate::config::Config;
 use crate::endpoints::Endpoints;
 use crate::files;
+use crate::observed::Observed;
 use crate::welcome::Welcome;
 
 impl Server {
@@ -33,23 +34,24 @@ impl Server {
         let store = Store::open(&config).await?;
         Endpoints::forget(&config.data).context("an old endpoints.json can't be removed")?;
         let term = store.begin_term().await?;
+        let observed = Observed::start(&config, "heliogram")?;
         let Host {
             sessions,
             built_in,
             pushed,
             mut measured,
-        } = Host::start(&config, &store, term).await?;
+        } = Host::start(&config, &store, term, &observed).await?;
         let mut tasks = Vec::new();
         let (keys, port): (Arc<dyn AuthKeys>, Arc<dyn SessionPort>) = if through_grpc {
             let port: Arc<dyn SessionPort> = Arc::new(sessions.clone());
             let (keys, port, served) =
-                apart(&config.data, Arc::clone(&store.keys), port, term).await?;
+                apart(&config.data, Arc::clone(&store.keys), port, term, &observed).await?;
             tasks.push(served);
             (keys, port)
         } else {
             (Arc::clone(&store.keys), Arc::new(sessions.clone()))
         };
-        let front = front::Bound::bind(&config, keys, port, term)?;
+        let front = front::Bound::bind(&config, keys, port, term, &observed)?;
         let access = Access::load(config.admin.token_file.as_deref())?;
         let admin = Admin::bind(config.listen.admin).await.map_err(|error| {
             let (address, help) = (config.listen.admin, next_step(error.kind()));
@@ -64,6 +66,7 @@ impl Server {
         let welcome = Welcome::new(&front.key, &config, &endpoints).to_string();
         measured.push(front.measured());
         measured.extend(store.measured);
+        measured.extend(observed.measured());
         let readiness = Readiness::new(store.checks);
         tasks.push(tokio::spawn(admin.serve(Shown {
             readiness: readiness.clone(),
@@ -78,6 +81,7 @@ impl Server {
             data: config.data,
             readiness,
             front: Some(front.run()),
+            observed,
             tasks,
         })
     }
@@ -91,9 +95,11 @@ async fn apart(
     keys: Arc<dyn AuthKeys>,
     sessions: Arc<dyn SessionPort>,
     term: Term,
+    observed: &Observed,
 ) -> anyhow::Result<Apart> {
     let address = Address::Unix(data.join("sessions.socket"));
-    let server = heliogram_grpc::Server::new()
+    let server = observed
+        .server()
         .keys(KeysService::new(keys))
         .sessions(SessionsService::new(sessions, Gateways::new()));
     let bound = server.bind(&address, None).await;
