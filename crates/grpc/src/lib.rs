@@ -6,6 +6,7 @@
 //! | `Backend` | [`RemoteBackend`] | [`BackendService`] | session nodes |
 //! | `Pushes` | [`RemotePushes`] | [`PushService`] | backends |
 //! | `SessionPort` | [`RingSessions`] | [`SessionsService`] | gateways |
+//! | `Owners` | [`RemoteOwners`] | [`OwnersService`] | session nodes |
 //! | `AuthKeys` | [`RemoteKeys`], [`NodesKeys`] | [`KeysService`], [`KeyChangesService`] | gateways; session nodes |
 //!
 //! [`TraceExporter`] takes spans to a collector of OpenTelemetry.
@@ -23,6 +24,7 @@ mod keys;
 pub mod limits;
 mod metrics;
 mod net;
+mod owners;
 mod push;
 mod retry;
 mod routes;
@@ -36,6 +38,7 @@ pub use generated::opentelemetry as collector;
 pub use keys::{KeyChangesService, KeysService, NodesKeys, RemoteKeys};
 pub use metrics::ServerCounts;
 pub use net::{Address, AddressError, Bound, Role, Server, Tls, TlsError, TlsFiles, dial};
+pub use owners::{OwnersService, RemoteOwners};
 pub use push::{PushService, RemotePushes};
 pub use routes::{Route, RouteError, Routes};
 pub use sessions::{Gateways, RingSessions, SessionsService};

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use heliogram_proto::limits::{FRAME_BYTES_MAX_CLIENT, UNPACKED_BYTES_MAX};
+use heliogram_proto::limits::{CROSSING_BYTES_MAX, FRAME_BYTES_MAX_CLIENT, UNPACKED_BYTES_MAX};
 
 /// Bytes of one message on the wire: the largest call, answer or frame, and what is around it.
 pub const MESSAGE_BYTES_MAX: usize = larger(FRAME_BYTES_MAX_CLIENT, UNPACKED_BYTES_MAX) + (1 << 20);
@@ -70,6 +70,10 @@ pub const TIES_PER_LINK_MAX: usize = 16;
 /// was drained at once is sent at once, however much it is.
 pub const LINK_WINDOW_BYTES: usize = 256 << 10;
 
+/// Bytes of what waits for the owners at one other session node, or for its word that they have it. Of more, inputs find no way,
+/// and pushes become `updatesTooLong`.
+pub const OWNERS_WAITING_BYTES_MAX: usize = 64 << 20;
+
 /// News of keys that wait for a gateway; it misses more of them, as it may.
 pub const NEWS_WAITING_MAX: usize = 65_536;
 
@@ -99,6 +103,9 @@ pub const SPAN_PAUSE: Duration = Duration::from_secs(1);
 
 /// How long a collector may take for a message; then the spans in it are given up.
 pub const COLLECTOR_PATIENCE: Duration = Duration::from_secs(10);
+
+// What owners have for each other, behind others in one batch and with the names of its connections.
+const _: () = assert!(CROSSING_BYTES_MAX + 2 * BATCH_BYTES <= MESSAGE_BYTES_MAX);
 
 const fn larger(a: usize, b: usize) -> usize {
     if a > b { a } else { b }

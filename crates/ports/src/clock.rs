@@ -1,10 +1,11 @@
 //! The system's clocks as the engine wants them: the one place where shells read the time.
 
+use std::sync::OnceLock;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use heliogram_proto::cx::{Mono, Now, Unix};
 
-/// Reads both clocks; monotonic time counts from when it was made.
+/// Reads both clocks. Monotonic time counts from when the first clock of the process was made: all of them agree.
 #[derive(Clone, Copy, Debug)]
 pub struct Clock {
     origin: Instant,
@@ -13,11 +14,12 @@ pub struct Clock {
 }
 
 impl Clock {
-    /// Starts counting.
+    /// Starts counting, unless that has begun.
     #[must_use]
     pub fn start() -> Self {
+        static ORIGIN: OnceLock<Instant> = OnceLock::new();
         Self {
-            origin: Instant::now(),
+            origin: *ORIGIN.get_or_init(Instant::now),
             shift_ns: 0,
         }
     }
@@ -74,6 +76,15 @@ mod tests {
         let at = clock.instant(soon) - Duration::from_secs(5);
         assert!(before <= at && at <= after);
         assert!(clock.instant(Mono(u64::MAX)) > after);
+    }
+
+    #[test]
+    fn all_clocks_of_a_process_agree_whenever_they_were_made() {
+        let first = Clock::start();
+        let (before, second) = (first.now().mono, Clock::start());
+        let between = second.now().mono;
+        assert!(before <= between && between <= first.now().mono);
+        assert_eq!(first.instant(Mono(5)), second.instant(Mono(5)));
     }
 
     #[test]

@@ -19,7 +19,7 @@ use std::pin::Pin;
 use std::sync::{Arc, Weak};
 
 use heliogram_proto::host::Input;
-use heliogram_proto::ids::{AuthKeyId, Identity, LinkId};
+use heliogram_proto::ids::{AuthKeyId, Identity, LinkId, Term};
 pub use heliogram_proto::port::*;
 use heliogram_proto::ring::Partition;
 
@@ -185,6 +185,20 @@ pub trait Owners: Send + Sync + 'static {
     /// Hands a push to all other nodes that may own some of its targets, the targets of this node left out. Where there is no
     /// way its users miss it: their sessions end with their node.
     fn push(&self, push: Push);
+}
+
+/// Where a process takes what owners in other processes have for its own. Nothing here waits.
+pub trait OwnersHere: Send + Sync + 'static {
+    /// Takes what is for the owner of `to`, whom the sender takes to have this term; its connections have the names that they
+    /// have here. If there is no such owner here, what came is lost, and the connections that wait for it are closed.
+    fn deliver(&self, to: Identity, term: Term, input: Input);
+
+    /// Takes a push for the sessions that are here: it is not spread any further.
+    ///
+    /// # Errors
+    ///
+    /// As [`Pushes::push`].
+    fn deliver_push(&self, push: Push) -> Result<(), PushRefused>;
 }
 
 /// Wakes the owner of a connection. Waking twice is waking once.

@@ -7,7 +7,7 @@
 
 use std::sync::Arc;
 
-use heliogram_ports::{Push, PushRefused};
+use heliogram_ports::{OwnersHere, Push, PushRefused};
 use heliogram_proto::cx::Now;
 use heliogram_proto::host::{Input, PreparedPush};
 use heliogram_proto::ids::{Identity, LinkId, Term};
@@ -35,6 +35,16 @@ impl LocalPort {
     pub fn deliver_push(&self, push: Push) -> Result<(), PushRefused> {
         self.inner.push_here(&PreparedPush::new(push)?);
         Ok(())
+    }
+}
+
+impl OwnersHere for LocalPort {
+    fn deliver(&self, to: Identity, term: Term, input: Input) {
+        self.deliver(to, term, input);
+    }
+
+    fn deliver_push(&self, push: Push) -> Result<(), PushRefused> {
+        self.deliver_push(push)
     }
 }
 

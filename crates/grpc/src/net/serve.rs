@@ -24,6 +24,7 @@ use crate::generated::backend::backend_server::BackendServer;
 use crate::generated::backend::push_server::PushServer;
 use crate::generated::cluster::auth_keys_server::AuthKeysServer;
 use crate::generated::cluster::key_changes_server::KeyChangesServer;
+use crate::generated::cluster::owners_server::OwnersServer;
 use crate::generated::cluster::sessions_server::SessionsServer;
 use crate::keys::{KeyChangesService, KeysService};
 use crate::limits::{
@@ -31,6 +32,7 @@ use crate::limits::{
     TLS_HANDSHAKES_MAX,
 };
 use crate::metrics::ServerCounts;
+use crate::owners::OwnersService;
 use crate::push::PushService;
 use crate::sessions::SessionsService;
 
@@ -98,6 +100,14 @@ impl Server {
             .max_encoding_message_size(MESSAGE_BYTES_MAX);
         self.names.push("heliogram.cluster.v1.Sessions");
         self.add(service, Role::Gateway)
+    }
+
+    /// Takes what the owners at other session nodes have for those of this one.
+    #[must_use]
+    pub fn owners(mut self, service: OwnersService) -> Self {
+        let service = OwnersServer::new(service).max_decoding_message_size(MESSAGE_BYTES_MAX);
+        self.names.push("heliogram.cluster.v1.Owners");
+        self.add(service, Role::Session)
     }
 
     /// Changes keys for session nodes.

@@ -54,7 +54,6 @@ impl Gateways {
     }
 
     /// Returns by which name other nodes know a connection; nothing if it is gone.
-    #[cfg_attr(not(test), expect(dead_code, reason = "other nodes name links"))]
     pub(crate) fn name(&self, link: LinkId) -> Option<LinkName> {
         let gateways = self.all();
         gateways.iter().find_map(|(gateway, it)| {
@@ -65,14 +64,12 @@ impl Gateways {
 
     /// Returns this node's number for a connection, and makes it known here if it was not; nothing if its gateway has no stream
     /// to this node.
-    #[cfg_attr(not(test), expect(dead_code, reason = "other nodes name links"))]
     pub(crate) fn link(&self, name: LinkName) -> Option<LinkId> {
         let gateway = self.inner.by_id.lock().get(&name.gateway)?.upgrade()?;
         gateway.link_of(name.number)
     }
 
     /// Has a connection closed whose session is lost.
-    #[cfg_attr(not(test), expect(dead_code, reason = "other nodes name links"))]
     pub(crate) fn close(&self, link: LinkId) {
         for (_, gateway) in self.all() {
             gateway.close(link);

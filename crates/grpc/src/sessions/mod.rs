@@ -22,6 +22,7 @@ mod state;
 mod stream;
 
 pub use gateways::Gateways;
+pub(crate) use gateways::LinkName;
 pub use ring::RingSessions;
 pub use service::SessionsService;
 

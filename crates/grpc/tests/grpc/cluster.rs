@@ -161,13 +161,13 @@ impl Cluster {
     }
 }
 
-struct RunningGateway {
-    address: SocketAddr,
-    _task: Running,
+pub(crate) struct RunningGateway {
+    pub(crate) address: SocketAddr,
+    pub(crate) _task: Running,
 }
 
 /// A task that ends when this is dropped.
-struct Running(JoinHandle<()>);
+pub(crate) struct Running(pub(crate) JoinHandle<()>);
 
 impl Drop for Running {
     fn drop(&mut self) {
@@ -233,7 +233,7 @@ impl Backend for Echoing {
 }
 
 /// Is answered with its token.
-struct Echo(i64);
+pub(crate) struct Echo(pub(crate) i64);
 
 impl Method for Echo {
     type Return = i64;
@@ -251,7 +251,7 @@ impl Method for Echo {
     }
 }
 
-fn client(address: SocketAddr) -> heliogram_client::Builder {
+pub(crate) fn client(address: SocketAddr) -> heliogram_client::Builder {
     Client::builder()
         .api_id(4)
         .api_hash("hash")
@@ -265,7 +265,7 @@ fn client(address: SocketAddr) -> heliogram_client::Builder {
 }
 
 /// Waits for the next update.
-async fn pushed(notices: &mut heliogram_client::Notices) -> Bytes {
+pub(crate) async fn pushed(notices: &mut heliogram_client::Notices) -> Bytes {
     loop {
         if let Notice::Update { object, .. } = notices.next().await {
             return object;
@@ -274,15 +274,15 @@ async fn pushed(notices: &mut heliogram_client::Notices) -> Bytes {
 }
 
 /// An update of no schema.
-fn update_of(number: u32) -> Bytes {
+pub(crate) fn update_of(number: u32) -> Bytes {
     [0x7e57_0002_u32.to_le_bytes(), number.to_le_bytes()]
         .concat()
         .into()
 }
 
 /// The server's key, made once: it takes a while.
-static RSA_KEY: LazyLock<PrivateKey> = LazyLock::new(|| PrivateKey::generate().unwrap());
+pub(crate) static RSA_KEY: LazyLock<PrivateKey> = LazyLock::new(|| PrivateKey::generate().unwrap());
 
-const ID: [u8; 4] = 0x7e57_0011_u32.to_le_bytes();
-const USER: i64 = 77;
+pub(crate) const ID: [u8; 4] = 0x7e57_0011_u32.to_le_bytes();
+pub(crate) const USER: i64 = 77;
 const UPDATES_TOO_LONG: [u8; 4] = 0xe317_af7e_u32.to_le_bytes();

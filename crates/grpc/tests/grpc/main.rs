@@ -13,6 +13,7 @@ mod cluster;
 mod discovery;
 mod keys;
 mod metrics;
+mod nodes;
 mod process;
 mod ring;
 mod roles;
