@@ -1,7 +1,7 @@
 //! Who gets what as nodes come, go, are cut off and are taken for dead.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
 
 use heliogram_crypto::SecretBytes;
 use heliogram_ports::discovery::{Discovery, Node, View};
@@ -258,30 +258,53 @@ async fn a_partition_whose_release_failed_is_released_when_that_can_be_said() {
 
 #[tokio::test]
 async fn a_claim_that_panics_is_made_again() {
-    let discovery = Arc::new(PanicsOnce {
-        inner: MemoryDiscovery::new(),
-        is_over: AtomicBool::new(false),
-    });
-    let held = Arc::<PanicsOnce>::clone(&discovery);
+    let discovery = Arc::new(Odd::default());
+    discovery.is_to_panic.store(true, Ordering::Release);
+    let held = Arc::<Odd>::clone(&discovery);
     let node = Member::by(Arc::new(discovery.inner.another()), held, "a").started();
 
     until(|| node.steward.is_ready()).await;
 
-    assert!(discovery.is_over.load(Ordering::Acquire));
+    assert!(!discovery.is_to_panic.load(Ordering::Acquire));
 }
 
-/// An election with a bug.
-struct PanicsOnce {
+#[tokio::test]
+async fn a_view_of_before_a_term_does_not_take_its_partition_away() {
+    let discovery = Arc::new(Odd::default());
+    let (name, address) = ("a".into(), "127.0.0.1:1".into());
+    assert_eq!(discovery.join(Node { name, address }).await, Ok(()));
+    *discovery.stopped_at.lock().unwrap() = Some(discovery.inner.view());
+    let held = Arc::<Odd>::clone(&discovery);
+    let node = Member::by(Arc::new(discovery.inner.another()), held, "a").started();
+
+    until(|| node.steward.is_ready()).await;
+    let owned = node.port.owned();
+    for _ in 0..100 {
+        tokio::task::yield_now().await;
+    }
+
+    assert_eq!(owned.len(), usize::from(PARTITIONS));
+    assert_eq!(node.port.owned(), owned);
+}
+
+/// An election with a bug, or with a view that stands still.
+#[derive(Default)]
+struct Odd {
     inner: MemoryDiscovery,
-    is_over: AtomicBool,
+    is_to_panic: AtomicBool,
+    stopped_at: Mutex<Option<Arc<View>>>,
 }
 
-impl Discovery for PanicsOnce {
+impl Discovery for Odd {
     fn view(&self) -> Arc<View> {
-        self.inner.view()
+        let stopped_at = self.stopped_at.lock().unwrap().clone();
+        stopped_at.unwrap_or_else(|| self.inner.view())
     }
 
     fn newer(&self, revision: u64) -> BoxFuture<'_, Arc<View>> {
+        if self.stopped_at.lock().unwrap().is_some() {
+            return Box::pin(std::future::pending());
+        }
         self.inner.newer(revision)
     }
 
@@ -290,10 +313,8 @@ impl Discovery for PanicsOnce {
     }
 
     fn claim(&self, partition: Partition) -> BoxFuture<'_, Result<Option<Term>, Unavailable>> {
-        assert!(
-            self.is_over.swap(true, Ordering::AcqRel),
-            "as the test wants it"
-        );
+        let is_to_panic = self.is_to_panic.swap(false, Ordering::AcqRel);
+        assert!(!is_to_panic, "as the test wants it");
         self.inner.claim(partition)
     }
 
