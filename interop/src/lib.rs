@@ -16,7 +16,7 @@ use std::path::PathBuf;
 
 pub use foreign::{ForeignServer, Seen};
 pub use program::Program;
-pub use server::Server;
+pub use server::{Server, binary};
 
 /// The environment variable that names a Python with the packages of `python/requirements.txt`.
 pub const PYTHON: &str = "HELIOGRAM_INTEROP_PYTHON";

@@ -293,8 +293,13 @@ fn log(dir: &Path) -> String {
     format!("{}{}", read(STDOUT), read(STDERR))
 }
 
-/// Returns the program.
-fn binary() -> &'static Path {
+/// Returns the program `heliogram`: xtask's, or one that is built now.
+///
+/// # Panics
+///
+/// When it can't be built.
+#[must_use]
+pub fn binary() -> &'static Path {
     static BINARY: OnceLock<PathBuf> = OnceLock::new();
     BINARY.get_or_init(|| built("HELIOGRAM_BIN", &["--package", "heliogram"], "heliogram"))
 }

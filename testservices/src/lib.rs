@@ -1,7 +1,8 @@
 //! Real servers for tests: MariaDB and Redis, each with a private directory and a free port of the loopback interface.
 //!
 //! A server ends with the test program that started it, however that ends, and takes its directory along. It can be
-//! killed, started again with its data, and stopped and let go on (`SIGSTOP`, `SIGCONT`).
+//! killed, started again with its data, and stopped and let go on (`SIGSTOP`, `SIGCONT`). [`Server`] is any other program
+//! that is to end so.
 //!
 //! ```no_run
 //! use heliogram_testservices::{MariaDb, Redis};
@@ -22,3 +23,4 @@ mod server;
 
 pub use crate::mariadb::MariaDb;
 pub use crate::redis::Redis;
+pub use crate::server::{Server, free_port};

@@ -21,16 +21,20 @@ wait
 [ "$word" = keep ] || rm -rf -- "$dir"
 "#;
 
-/// A running server.
+/// A running server, whatever program it is. Ended when it is dropped, or with the test program; its directory goes with it.
 #[derive(Debug)]
-pub(crate) struct Server {
+pub struct Server {
     guard: Child,
     pid: String,
 }
 
 impl Server {
-    /// Starts a program whose output goes to the log of its directory.
-    pub(crate) fn start(dir: &Path, program: &str, arguments: &[OsString]) -> io::Result<Self> {
+    /// Starts a program whose output goes to `log` in its directory.
+    ///
+    /// # Errors
+    ///
+    /// When the system refuses. A program that isn't there shows in the log only.
+    pub fn start(dir: &Path, program: &str, arguments: &[OsString]) -> io::Result<Self> {
         let mut guard = Command::new("sh")
             .args(["-c", GUARD, "guard"])
             .arg(dir)
@@ -48,16 +52,36 @@ impl Server {
     }
 
     /// Kills the server (`SIGKILL`), keeps its directory, and returns once it is gone.
-    pub(crate) fn kill(mut self) -> io::Result<()> {
+    ///
+    /// # Errors
+    ///
+    /// When the system refuses.
+    pub fn kill(mut self) -> io::Result<()> {
         if let Some(stdin) = &mut self.guard.stdin {
             stdin.write_all(b"keep\n")?;
         }
         self.guard.wait().map(drop)
     }
 
-    /// Sends a signal by its name.
-    pub(crate) fn signal(&self, name: &str) -> io::Result<()> {
+    /// Sends a signal by its name, such as `TERM`.
+    ///
+    /// # Errors
+    ///
+    /// When the system refuses.
+    pub fn signal(&self, name: &str) -> io::Result<()> {
         run(Command::new("kill").args(["-s", name, &self.pid]))
+    }
+
+    /// Tells whether the program has ended by itself, or by a signal.
+    #[must_use]
+    pub fn has_ended(&self) -> bool {
+        // Its parent waits for it only after its own end: until then it is a zombie.
+        let stat = std::fs::read_to_string(format!("/proc/{}/stat", self.pid));
+        stat.map_or(true, |stat| {
+            stat.rsplit(')')
+                .next()
+                .is_some_and(|rest| rest.trim_start().starts_with('Z'))
+        })
     }
 }
 
@@ -115,7 +139,11 @@ pub(crate) fn directory(name: &str) -> io::Result<PathBuf> {
 
 /// Returns a port that nobody has now, and that the system gives to nobody who asks for any: a server that is started
 /// again finds it free.
-pub(crate) fn free_port() -> io::Result<u16> {
+///
+/// # Errors
+///
+/// When there is none.
+pub fn free_port() -> io::Result<u16> {
     static COUNT: AtomicU32 = AtomicU32::new(0);
     let is_free = |port: &u16| TcpListener::bind((Ipv4Addr::LOCALHOST, *port)).is_ok();
     // Two programs begin apart; within one, no port comes twice before all have.

@@ -146,7 +146,11 @@ const EDGES: &[(&str, &[&str])] = &[
     ),
     ("heliogram-tl-gen", &["heliogram-tl"]),
     ("heliogram-xtask", &["heliogram-tl", "heliogram-tl-gen"]),
-    ("heliogram-interop", &[]),
+    // A backend of its own, as others would write one.
+    (
+        "heliogram-interop",
+        &["heliogram-grpc", "heliogram-ports", "heliogram-proto"],
+    ),
     ("heliogram-examples", &[]),
     ("heliogram-testservices", &[]),
     (
@@ -186,7 +190,10 @@ const TEST_EDGES: &[(&str, &[&str])] = &[
     ),
     ("heliogram-store-cluster", &["heliogram-testservices"]),
     // The product as a stranger: our client against the servers of others.
-    ("heliogram-interop", &["heliogram-client"]),
+    (
+        "heliogram-interop",
+        &["heliogram-client", "heliogram-testservices"],
+    ),
     (
         "heliogram-grpc",
         &["heliogram-client", "heliogram-gateway", "heliogram-session"],

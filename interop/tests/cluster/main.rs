@@ -1,0 +1,9 @@
+//! Whole deployments of real processes under load of real clients, with faults, and every call and update accounted for.
+
+#![cfg(test)]
+mod check;
+mod load;
+mod member;
+mod methods;
+mod round;
+mod serve;

@@ -1,0 +1,59 @@
+//! `heliogram serve` with a backend in another process, each killed and stopped under load.
+
+use std::path::Path;
+use std::time::Duration;
+
+use heliogram_interop::binary;
+use heliogram_testservices::free_port;
+
+use crate::load::Load;
+use crate::member::Member;
+use crate::round::{Doubles, Rounds};
+
+#[test]
+fn one_process_and_its_backend_lose_nothing_when_either_is_killed_or_stopped() {
+    let dir = tempfile::tempdir().unwrap();
+    let (mut server, mut backend) = members(dir.path());
+    backend.start();
+    server.start();
+    let key = std::fs::read_to_string(server.path("server_public.pem")).unwrap();
+    let address = server.endpoint("tcp").unwrap().parse().unwrap();
+    let load = Load::connect(8, &key, &[address]);
+    let mut rounds = Rounds::new(load, backend.path("ledger.txt").into());
+
+    rounds.run("serve killed", Doubles::Unanswered, || {
+        server.kill();
+        server.start();
+    });
+    rounds.run("backend killed", Doubles::Unanswered, || {
+        backend.kill();
+        backend.start();
+    });
+    let stopped = rounds.run("serve stopped for 3 s", Doubles::None, || {
+        server.freeze();
+        std::thread::sleep(Duration::from_secs(3));
+        server.thaw();
+    });
+    assert_eq!((stopped.errors, stopped.missed), (0, 0));
+    server.terminate();
+}
+
+fn members(dir: &Path) -> (Member, Member) {
+    let tcp = format!("127.0.0.1:{}", free_port().unwrap());
+    let calls = format!("127.0.0.1:{}", free_port().unwrap());
+    let pushes = format!("127.0.0.1:{}", free_port().unwrap());
+    let server = Member::new(dir, "serve", binary())
+        .with(&["serve"])
+        .configured(&format!(
+            "listen.tcp = ['{tcp}']\nlisten.websocket = []\nlisten.admin = '127.0.0.1:0'\n\
+             [backend]\naddress = '{calls}'\npush_listen = '{pushes}'"
+        ));
+    let backend = Member::new(
+        dir,
+        "backend",
+        Path::new(env!("CARGO_BIN_EXE_heliogram-ledger")),
+    );
+    let data = backend.path("");
+    let backend = backend.with(&["--data", &data, "--listen", &calls, "--push", &pushes]);
+    (server, backend)
+}
