@@ -170,6 +170,11 @@ impl World {
                         machine.handle(Input::Key { id, outcome }, write, cx);
                     });
                 }
+                keys::Effect::Doubted { link, id } => {
+                    self.step_link(edge, link, |machine, write, cx| {
+                        machine.handle(Input::Doubted { id }, write, cx);
+                    });
+                }
                 keys::Effect::Revoked { link, id } => {
                     self.step_link(edge, link, |machine, write, cx| {
                         machine.handle(Input::Revoked { id }, write, cx);

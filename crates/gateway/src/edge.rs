@@ -19,6 +19,7 @@ use heliogram_proto::edge::limiter::{Admission, Limiter};
 use heliogram_proto::exchange::server::Keyring;
 use heliogram_proto::ids::{AuthKeyId, LinkId};
 use heliogram_proto::link;
+use heliogram_proto::ring::Partition;
 use parking_lot::Mutex;
 use tokio::runtime;
 use tokio::task::JoinHandle;
@@ -200,6 +201,9 @@ impl Edge {
                 keys::Effect::Outcome { link, id, outcome } => {
                     self.links.post(link, link::Input::Key { id, outcome });
                 }
+                keys::Effect::Doubted { link, id } => {
+                    self.links.post(link, link::Input::Doubted { id });
+                }
                 keys::Effect::Revoked { link, id } => {
                     self.links.post(link, link::Input::Revoked { id });
                 }
@@ -346,6 +350,11 @@ impl heliogram_ports::Edge for Edge {
 
     fn revoke(&self, key: AuthKeyId) {
         self.tell_keys(keys::Input::Revoked { id: key });
+    }
+
+    fn doubt(&self, partitions: &[Partition]) {
+        let partitions = partitions.to_vec();
+        self.tell_keys(keys::Input::Doubted { partitions });
     }
 }
 

@@ -129,6 +129,7 @@ impl Link {
         match input {
             Input::Answer(body) => self.answer(&body, write, cx),
             Input::Key { id, outcome } => self.key_found(id, outcome, write, cx),
+            Input::Doubted { id } => self.keys.doubt(id),
             Input::Revoked { id } => self.keys.revoke(id),
             Input::Said(said) => self.send(&mut vec![*said], &mut Scratch::default(), write, cx),
             Input::Sealed(envelope) => {
@@ -224,7 +225,7 @@ impl Link {
             Lookup::Held(record) if record.facts.is_expired(cx.now.unix.seconds()) => {
                 Err(Refusal::KEY_ABSENT)
             }
-            Lookup::Revoked(_) => Err(Refusal::KEY_ABSENT),
+            Lookup::Revoked => Err(Refusal::KEY_ABSENT),
             Lookup::Held(record) => {
                 frames.push(ToOpen {
                     record: Arc::clone(record),
@@ -240,7 +241,7 @@ impl Link {
                     quick_ack,
                 },
             ),
-            Lookup::Unknown => {
+            Lookup::Doubted | Lookup::Unknown => {
                 self.keys.load(id, cx.now.mono)?;
                 cx.out.push(Effect::LoadKey { id });
                 self.keys.wait(
@@ -422,8 +423,8 @@ impl Link {
                 self.receive(&mut [], write, cx);
             }
             Lookup::Loading => {}
-            Lookup::Revoked(_) => self.close(NOT_FOUND, Cause::KeyAbsent, write, cx),
-            Lookup::Unknown => match self.keys.load(id, cx.now.mono) {
+            Lookup::Revoked => self.close(NOT_FOUND, Cause::KeyAbsent, write, cx),
+            Lookup::Doubted | Lookup::Unknown => match self.keys.load(id, cx.now.mono) {
                 Ok(()) => cx.out.push(Effect::LoadKey { id }),
                 Err(refusal) => self.close(refusal.code, refusal.cause, write, cx),
             },

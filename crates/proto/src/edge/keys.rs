@@ -17,9 +17,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use crate::cx::{Cx, Mono};
-use crate::ids::{AuthKeyId, LinkId};
+use crate::ids::{AuthKeyId, Identity, LinkId};
 use crate::limits::{KEY_ABSENT_MAX, KEY_LOADS_MAX, KEY_UNUSED_MAX, KEYS_UNUSED_MAX};
 use crate::port::{KeyFacts, KeyRecord};
+use crate::ring::Partition;
 
 /// The limits of a cache.
 #[derive(Clone, Copy, Debug)]
@@ -79,6 +80,12 @@ pub enum Input {
         /// Which key.
         id: AuthKeyId,
     },
+    /// What owners in these partitions have said may have been missed: nothing that is known of their keys is believed before the
+    /// store has said it again.
+    Doubted {
+        /// Which.
+        partitions: Vec<Partition>,
+    },
     /// A link that holds a key lets it go.
     Release {
         /// Who.
@@ -102,6 +109,13 @@ pub enum Input {
     reason = "a new effect must break every driver at compile time"
 )]
 pub enum Effect {
+    /// Tell a link that a key which it holds has to be looked up again before its next frame. It holds it no longer.
+    Doubted {
+        /// Who.
+        link: LinkId,
+        /// Which key.
+        id: AuthKeyId,
+    },
     /// Ask the store. Exactly one [`Input::Loaded`] must follow.
     Load {
         /// Which key.
@@ -167,6 +181,7 @@ impl KeyCache {
             Input::Made(record) => self.made(record, cx.now.mono),
             Input::Bound { facts } => self.bound(facts, cx),
             Input::Revoked { id } => self.revoked(id, cx),
+            Input::Doubted { partitions } => self.doubted(&partitions, cx),
             Input::Release { link, id } => self.release(link, id, cx.now.mono),
             Input::Forget { link, id } => self.forget(link, id, cx.now.mono),
         }
@@ -259,6 +274,9 @@ impl KeyCache {
         let Some(Entry::Loading { links, said }) = self.entries.get_mut(&id) else {
             return;
         };
+        if said.take_if(|it| *it == Said::Doubted).is_some() {
+            return cx.out.push(Effect::Load { id });
+        }
         let (links, said) = (core::mem::take(links), *said);
         self.remove(id);
         let outcome = match outcome {
@@ -268,7 +286,7 @@ impl KeyCache {
             KeyOutcome::Present(_) if said == Some(Said::Revoked) => KeyOutcome::Absent,
             KeyOutcome::Present(record) => match said {
                 Some(Said::Bound(facts)) => KeyOutcome::Present(bind(&record, facts)),
-                Some(Said::Revoked) | None => KeyOutcome::Present(record),
+                Some(Said::Doubted | Said::Revoked) | None => KeyOutcome::Present(record),
             },
             other @ (KeyOutcome::Absent | KeyOutcome::Unavailable) => other,
         };
@@ -302,6 +320,7 @@ impl KeyCache {
     fn bound(&mut self, facts: KeyFacts, cx: &mut Cx<'_, Effect>) {
         let id = facts.id;
         match self.entries.get_mut(&id) {
+            // What is doubted is asked for anew, and has it then.
             Some(Entry::Loading { said, .. }) => {
                 said.get_or_insert(Said::Bound(facts));
             }
@@ -328,6 +347,29 @@ impl KeyCache {
             }
             Some(Entry::Absent { .. }) | None => {}
         }
+    }
+
+    fn doubted(&mut self, partitions: &[Partition], cx: &mut Cx<'_, Effect>) {
+        let is_in = |id| partitions.contains(&Partition::of(Identity(id)));
+        let mut gone = Vec::new();
+        for (&id, entry) in &mut self.entries {
+            match entry {
+                // Its permanent key is not known here, and may be anybody's.
+                Entry::Loading { said, .. } if *said != Some(Said::Revoked) => {
+                    *said = Some(Said::Doubted);
+                }
+                Entry::Present { record, users, .. }
+                    if is_in(id) || is_in(record.facts.identity().0) =>
+                {
+                    let users = core::mem::take(users).into_iter();
+                    cx.out
+                        .extend(users.map(|link| Effect::Doubted { link, id }));
+                    gone.push(id);
+                }
+                Entry::Absent { .. } | Entry::Loading { .. } | Entry::Present { .. } => {}
+            }
+        }
+        gone.into_iter().for_each(|id| self.remove(id));
     }
 
     fn insert(&mut self, record: Arc<KeyRecord>, users: Vec<LinkId>, now: Mono) {
@@ -428,6 +470,8 @@ enum Entry {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Said {
     Bound(KeyFacts),
+    /// More may have been said, and missed.
+    Doubted,
     Revoked,
 }
 

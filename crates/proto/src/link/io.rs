@@ -53,6 +53,12 @@ pub enum Input {
         /// What came of the look-up.
         outcome: KeyOutcome,
     },
+    /// A key that the link holds may be no more: it is looked up again before the link's next frame, and held no longer until
+    /// then.
+    Doubted {
+        /// Which key.
+        id: AuthKeyId,
+    },
     /// A key that the link holds is no more: its next frame closes the link, and the link holds it no longer.
     Revoked {
         /// Which key.

@@ -30,9 +30,10 @@ pub(super) struct Waiting {
 #[derive(Debug)]
 pub(super) enum Lookup<'a> {
     Held(&'a Arc<KeyRecord>),
+    /// It has to be looked up again.
+    Doubted,
     Loading,
-    /// What is on its way to the peer is still sealed with it.
-    Revoked(&'a Arc<KeyRecord>),
+    Revoked,
     Unknown,
 }
 
@@ -54,25 +55,46 @@ impl Keys {
             .map(|slot| &slot.state)
         {
             Some(State::Held(record)) => Lookup::Held(record),
+            Some(State::Doubted(_)) => Lookup::Doubted,
             Some(State::Loading { .. }) => Lookup::Loading,
-            Some(State::Revoked(record)) => Lookup::Revoked(record),
+            Some(State::Revoked(_)) => Lookup::Revoked,
             None => Lookup::Unknown,
         }
     }
 
-    /// Makes a place for a key that is looked up from now on.
+    /// Returns a key to seal with: also one that is no more, for what is on its way to the peer.
+    pub(super) fn to_seal(&self, id: AuthKeyId) -> Option<&Arc<KeyRecord>> {
+        let slot = self.slots.iter().find(|slot| slot.id == id)?;
+        match &slot.state {
+            State::Doubted(record) | State::Held(record) | State::Revoked(record) => Some(record),
+            State::Loading { doubted, .. } => doubted.as_ref(),
+        }
+    }
+
+    /// Makes a place for a key that is looked up from now on, perhaps again.
     pub(super) fn load(&mut self, id: AuthKeyId, now: Mono) -> Result<(), Refusal> {
+        let end = now + self.wait_max;
+        if let Some(slot) = self.slots.iter_mut().find(|slot| slot.id == id)
+            && let State::Doubted(record) = &slot.state
+        {
+            slot.state = State::Loading {
+                end,
+                waiting: Vec::new(),
+                doubted: Some(Arc::clone(record)),
+            };
+            return Ok(());
+        }
         if self.slots.len() >= KEYS_PER_LINK_MAX {
             return Err(Refusal::TOO_MUCH);
         }
         // Most links ever use one key: don't let the first push make room for four.
         self.slots.reserve_exact(1);
-        let end = now + self.wait_max;
         self.slots.push(Slot {
             id,
             state: State::Loading {
                 end,
                 waiting: Vec::new(),
+                doubted: None,
             },
         });
         Ok(())
@@ -103,7 +125,7 @@ impl Keys {
         let waiting = match &mut slot.state {
             State::Loading { waiting, .. } => core::mem::take(waiting),
             State::Held(_) => Vec::new(),
-            State::Revoked(_) => return None,
+            State::Doubted(_) | State::Revoked(_) => return None,
         };
         slot.state = State::Held(Arc::clone(record));
         self.waiting_frames -= waiting.len();
@@ -126,6 +148,15 @@ impl Keys {
             && let State::Held(record) = &slot.state
         {
             slot.state = State::Revoked(Arc::clone(record));
+        }
+    }
+
+    /// Takes note that a key has to be looked up before it opens anything, and is not held until then.
+    pub(super) fn doubt(&mut self, id: AuthKeyId) {
+        if let Some(slot) = self.slots.iter_mut().find(|slot| slot.id == id)
+            && let State::Held(record) = &slot.state
+        {
+            slot.state = State::Doubted(Arc::clone(record));
         }
     }
 
@@ -169,14 +200,20 @@ struct Slot {
 #[derive(Debug)]
 enum State {
     Held(Arc<KeyRecord>),
-    Loading { end: Mono, waiting: Vec<Waiting> },
+    Doubted(Arc<KeyRecord>),
+    Loading {
+        end: Mono,
+        waiting: Vec<Waiting>,
+        /// What was known of it before.
+        doubted: Option<Arc<KeyRecord>>,
+    },
     Revoked(Arc<KeyRecord>),
 }
 
 impl State {
     const fn end(&self) -> Option<Mono> {
         match self {
-            Self::Held(_) | Self::Revoked(_) => None,
+            Self::Doubted(_) | Self::Held(_) | Self::Revoked(_) => None,
             Self::Loading { end, .. } => Some(*end),
         }
     }

@@ -1,7 +1,6 @@
 //! The way out: what the host said is sealed in batches and written in order.
 
 use super::few::Few;
-use super::keys::Lookup;
 use super::{Cause, Effect, Link, Refusal};
 use crate::cx::Cx;
 use crate::envelope::{self, Header, Message, ToSeal};
@@ -109,7 +108,7 @@ impl Link {
         else {
             return Ok(None);
         };
-        let (Lookup::Held(record) | Lookup::Revoked(record)) = self.keys.find(key) else {
+        let Some(record) = self.keys.to_seal(key) else {
             return Ok(None);
         };
         if record.facts.is_expired(now_s) {

@@ -205,6 +205,53 @@ fn a_revoked_key_still_seals_what_waits_and_opens_nothing() {
 }
 
 #[test]
+fn a_doubted_key_seals_on_and_opens_nothing_before_it_was_found_again() {
+    let mut pair = Pair::new(Framing::Intermediate);
+    pair.find_key_of(b"1st.");
+    let id = pair.key.id();
+    pair.handle(Input::Doubted { id });
+    assert_eq!(pair.link.held_keys().count(), 0);
+    pair.reply(b"one.");
+    pair.send(b"2nd.");
+    pair.send(b"3rd.");
+    pair.reply(b"two.");
+    assert_eq!(pair.bodies(), [b"1st."]);
+    let loads = |pair: &Pair| {
+        let loads = pair.effects.iter();
+        loads
+            .filter(|it| matches!(it, Effect::LoadKey { .. }))
+            .count()
+    };
+    assert_eq!((loads(&pair), pair.link.awaited_keys().count()), (2, 1));
+    let replies = vec![Said::Body(b"one.".to_vec()), Said::Body(b"two.".to_vec())];
+    assert_eq!((pair.said(), pair.closed()), (replies, None));
+
+    let found = KeyOutcome::Present(Arc::new(record(&pair.key, facts(&pair.key))));
+    pair.handle(Input::Key { id, outcome: found });
+    assert_eq!(pair.bodies(), [b"1st.", b"2nd.", b"3rd."]);
+    assert_eq!((loads(&pair), pair.link.held_keys().count()), (2, 1));
+}
+
+#[test]
+fn a_doubted_key_that_is_no_more_closes_the_link_at_its_next_frame() {
+    let mut pair = Pair::new(Framing::Intermediate);
+    pair.find_key_of(b"1st.");
+    let id = pair.key.id();
+    pair.handle(Input::Doubted { id });
+    assert_eq!(pair.closed(), None);
+    pair.send(b"2nd.");
+    pair.handle(Input::Key {
+        id,
+        outcome: KeyOutcome::Absent,
+    });
+    assert_eq!(pair.bodies(), [b"1st."]);
+    assert_eq!(
+        (pair.said(), pair.closed()),
+        (vec![Said::Error(-404)], Some(Cause::KeyAbsent))
+    );
+}
+
+#[test]
 fn a_key_is_refused_from_its_end_on_and_not_a_second_before() {
     let mut pair = Pair::new(Framing::Intermediate);
     pair.send(b"1st.");

@@ -282,6 +282,43 @@ fn a_revoked_key_is_held_by_nobody_and_looked_up_anew() {
 }
 
 #[test]
+fn keys_of_doubted_partitions_are_held_by_nobody_and_looked_up_anew_and_others_are_not() {
+    let of = |id| Partition::of(Identity(id));
+    // By its own id, by the key that it is bound to, or by neither.
+    for (doubted, is_doubted) in [(of(ID), true), (of(PERM), true), (of(AuthKeyId(1)), false)] {
+        let mut cache = Cache::with(temporary(u32::MAX));
+        cache.want(1, ID);
+        cache.handle(Input::Bound { facts: bound() });
+        let partitions = vec![doubted];
+        let told = cache.handle(Input::Doubted { partitions });
+        let expected = [(LinkId(1), ID)];
+        let doubts = told.iter().filter_map(|it| match it {
+            Effect::Doubted { link, id } => Some((*link, *id)),
+            Effect::Load { .. } | Effect::Outcome { .. } | Effect::Revoked { .. } => None,
+        });
+        let doubts: Vec<_> = doubts.collect();
+        assert_eq!(doubts, expected[..usize::from(is_doubted)]);
+        let told = cache.want(1, ID);
+        assert_eq!(matches!(told, [Effect::Load { .. }]), is_doubted);
+    }
+}
+
+#[test]
+fn a_store_that_was_asked_before_the_doubt_is_asked_again_and_then_believed() {
+    let mut cache = Cache::new();
+    cache.want(1, ID);
+    let partitions = Partition::all().collect();
+    assert!(cache.handle(Input::Doubted { partitions }).is_empty());
+    let outcome = || KeyOutcome::Present(permanent());
+    let loaded = |outcome| Input::Loaded { id: ID, outcome };
+    assert!(matches!(
+        cache.handle(loaded(outcome())),
+        [Effect::Load { id: ID }]
+    ));
+    assert!(is_present(cache.handle(loaded(outcome()))));
+}
+
+#[test]
 fn what_is_said_of_a_key_that_is_not_held_changes_nothing() {
     let mut cache = Cache::new();
     assert!(cache.handle(Input::Bound { facts: bound() }).is_empty());
