@@ -372,8 +372,8 @@ pub const PARKED_AGE_MAX: Duration = Duration::from_secs(5);
 /// Bytes of such messages.
 pub const PARKED_BYTES_MAX: usize = 4 << 20;
 
-/// Bytes of what one owner of sessions tells another: the largest frame with all that it unpacks to. Sessions that are larger
-/// on their way to the owner of a permanent key end there, with their connections.
+/// Bytes of what one owner of sessions tells another: as much as the packed objects of a frame may unpack to, and half a frame
+/// around them. A frame that is larger costs its connection, and sessions end on their way to the owner of a permanent key.
 pub const CROSSING_BYTES_MAX: usize = UNPACKED_BYTES_MAX + FRAME_BYTES_MAX_SERVER / 2;
 
 /// Destroyed keys that an owner remembers; of more, the first is forgotten.
