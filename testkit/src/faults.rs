@@ -103,10 +103,12 @@ impl World {
     fn move_partition(&mut self) {
         let partition = self.dice.index(self.ring.owners.len());
         let from = self.ring.owners[partition].node;
+        if !self.move_away(partition, from) {
+            return;
+        }
         self.coverage.fault("take-over on purpose");
         self.nodes[from].parts.remove(&partition);
         self.disrupt(partition);
-        self.move_away(partition, from);
     }
 
     fn cut_route(&mut self) {
@@ -146,15 +148,17 @@ impl World {
         self.heal_later(Heal::Stale(node), (100, 20_000));
     }
 
-    /// Gives a partition to another node that is up, if there is one.
-    fn move_away(&mut self, partition: usize, from: usize) {
+    /// Gives a partition to another node that is up; `false` if there is none.
+    fn move_away(&mut self, partition: usize, from: usize) -> bool {
         let others = 0..self.nodes.len();
         let others: Vec<_> = others
             .filter(|&it| it != from && self.nodes[it].is_up)
             .collect();
-        if let Some(&to) = others.get(self.dice.index(others.len())) {
+        let to = others.get(self.dice.index(others.len()));
+        if let Some(&to) = to {
             self.give(partition, to);
         }
+        to.is_some()
     }
 
     /// Makes a node the owner of a partition. It and the edges hear of it when they do.
