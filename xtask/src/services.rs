@@ -1,4 +1,4 @@
-//! The servers that tests start: MariaDB and Redis, of Debian's packages.
+//! The servers that tests start: MariaDB, Redis and etcd, of Debian's packages.
 
 use std::path::Path;
 use std::process::Command;
@@ -62,6 +62,7 @@ const PACKAGES: &[(&[&str], &[&str])] = &[
         &["mariadb-server-core", "mariadb-client-core"],
     ),
     (&["redis-server"], &["redis-server"]),
+    (&["etcd"], &["etcd-server"]),
 ];
 
 #[cfg(test)]
