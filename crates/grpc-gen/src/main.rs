@@ -42,7 +42,8 @@ fn generate(schema: &Path, out: &Path) -> Result<()> {
 }
 
 /// The contracts, below `schema/`.
-const CONTRACTS: [&str; 5] = [
+const CONTRACTS: [&str; 6] = [
+    "etcd/rpc.proto",
     "heliogram/backend/v1/backend.proto",
     "heliogram/cluster/v1/keys.proto",
     "heliogram/cluster/v1/owners.proto",
@@ -50,8 +51,10 @@ const CONTRACTS: [&str; 5] = [
     "opentelemetry/trace.proto",
 ];
 
-/// Messages that hold keys or salts: `heliogram-grpc` writes their `Debug` by hand.
-const REDACTED: [&str; 5] = [
+/// Messages that hold keys, salts or passwords: `heliogram-grpc` writes their `Debug` by hand.
+const REDACTED: [&str; 7] = [
+    ".etcdserverpb.AuthenticateRequest",
+    ".etcdserverpb.AuthenticateResponse",
     ".heliogram.cluster.v1.FirstSalt",
     ".heliogram.cluster.v1.Frame",
     ".heliogram.cluster.v1.KeyRecord",

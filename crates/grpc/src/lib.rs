@@ -9,6 +9,8 @@
 //! | `Owners` | [`RemoteOwners`] | [`OwnersService`] | session nodes |
 //! | `AuthKeys` | [`RemoteKeys`], [`NodesKeys`] | [`KeysService`], [`KeyChangesService`] | gateways; session nodes |
 //!
+//! [`etcd::Etcd`] implements `Discovery`: nothing of ours answers there.
+//!
 //! [`TraceExporter`] takes spans to a collector of OpenTelemetry.
 //!
 //! [`Routes`] makes one backend of several, each for some methods.
@@ -19,6 +21,7 @@
 //! Knows nothing of sessions, sockets of clients or stores; decides nothing that a port does not.
 
 mod backend;
+pub mod etcd;
 mod generated;
 mod keys;
 pub mod limits;

@@ -107,6 +107,15 @@ pub const COLLECTOR_PATIENCE: Duration = Duration::from_secs(10);
 // What owners have for each other, behind others in one batch and with the names of its connections.
 const _: () = assert!(CROSSING_BYTES_MAX + 2 * BATCH_BYTES <= MESSAGE_BYTES_MAX);
 
+/// How short a lease may be: etcd gives none of less than two seconds.
+pub const LEASE_MIN: Duration = Duration::from_secs(2);
+
+/// How long one member of etcd may take to answer, before another is asked.
+pub const ETCD_ATTEMPT: Duration = Duration::from_secs(2);
+
+/// How long etcd is asked for one thing, all attempts together: the last begins before that.
+pub const ETCD_PATIENCE: Duration = Duration::from_secs(5);
+
 const fn larger(a: usize, b: usize) -> usize {
     if a > b { a } else { b }
 }

@@ -196,7 +196,12 @@ const TEST_EDGES: &[(&str, &[&str])] = &[
     ),
     (
         "heliogram-grpc",
-        &["heliogram-client", "heliogram-gateway", "heliogram-session"],
+        &[
+            "heliogram-client",
+            "heliogram-gateway",
+            "heliogram-session",
+            "heliogram-testservices",
+        ],
     ),
     (
         "heliogram-examples",

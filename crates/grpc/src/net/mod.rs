@@ -12,7 +12,7 @@ mod tls;
 
 pub use address::{Address, AddressError};
 pub use dial::dial;
-pub(crate) use dial::dial_plainly;
+pub(crate) use dial::{dial_host, dial_plainly};
 pub use role::Role;
 pub use serve::{Bound, Server};
 pub use tls::{Tls, TlsError, TlsFiles};

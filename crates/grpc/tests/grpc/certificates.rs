@@ -31,7 +31,12 @@ impl Authority {
     }
 
     pub(crate) fn issue(&self, name: &str, roles: &[Role]) {
-        let names: Vec<_> = roles.iter().map(|role| role.name().to_owned()).collect();
+        let names = roles.iter().map(|role| role.name().to_owned()).collect();
+        self.issue_for(name, names);
+    }
+
+    /// Issues a certificate for DNS names and IP addresses.
+    pub(crate) fn issue_for(&self, name: &str, names: Vec<String>) {
         let key = KeyPair::generate().unwrap();
         let certificate = CertificateParams::new(names)
             .unwrap()

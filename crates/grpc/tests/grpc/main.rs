@@ -11,6 +11,7 @@ mod backend;
 mod certificates;
 mod cluster;
 mod discovery;
+mod etcd;
 mod keys;
 mod metrics;
 mod nodes;

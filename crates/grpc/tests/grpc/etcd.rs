@@ -1,0 +1,195 @@
+//! A real etcd: everything that every discovery must do, and what happens when etcd fails.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use heliogram_grpc::Role;
+use heliogram_grpc::etcd::{Etcd, EtcdConfig};
+use heliogram_ports::Unavailable;
+use heliogram_ports::conformance;
+use heliogram_ports::discovery::{Discovery, Node, View};
+use heliogram_ports::metrics::Readings;
+use heliogram_proto::ring::Partition;
+use heliogram_testservices as services;
+
+use crate::certificates::Authority;
+
+#[tokio::test]
+async fn a_cluster_by_etcd_conforms() {
+    let config = shared("conformance");
+    conformance::discovery(async || Arc::new(connect(&config)) as Arc<dyn Discovery>).await;
+}
+
+#[tokio::test]
+async fn clusters_of_different_names_know_nothing_of_each_other() {
+    let (one, other) = (shared("apart"), shared("apart-2"));
+    let (one, other) = (connect(&one), connect(&other));
+    one.join(node("a")).await.unwrap();
+    other.join(node("b")).await.unwrap();
+    one.claim(partition(1)).await.unwrap().unwrap();
+    other.claim(partition(1)).await.unwrap().unwrap();
+    assert_eq!(until(&one, |it| !it.nodes.is_empty()).await.nodes.len(), 1);
+    assert_eq!(
+        until(&other, |it| !it.nodes.is_empty()).await.nodes.len(),
+        1
+    );
+}
+
+#[tokio::test]
+async fn a_process_that_is_gone_loses_what_it_has_when_its_lease_ends() {
+    let config = shared("gone");
+    let (a, b) = (connect(&config), connect(&config));
+    a.join(node("a")).await.unwrap();
+    b.join(node("b")).await.unwrap();
+    let term = a.claim(partition(1)).await.unwrap().unwrap();
+    until(&b, |it| it.owner(partition(1)).is_some()).await;
+    drop(a);
+    let view = until(&b, |it| it.nodes.len() == 1).await;
+    assert_eq!(view.owner(partition(1)), None);
+    assert!(b.claim(partition(1)).await.unwrap().unwrap() > term);
+}
+
+#[tokio::test]
+async fn a_node_stays_for_longer_than_its_lease() {
+    let config = shared("stays");
+    let (a, b) = (connect(&config), connect(&config));
+    a.join(node("a")).await.unwrap();
+    until(&b, |it| it.nodes.len() == 1).await;
+    let gone = until(&b, |it| it.nodes.is_empty());
+    let waited = tokio::time::timeout(config.lease * 3, gone).await;
+    assert!(waited.is_err(), "the lease was prolonged");
+    assert_eq!(Readings::of(&a).0["discovery_leases_lost"], 0);
+}
+
+#[tokio::test]
+async fn without_etcd_everybody_keeps_the_view_and_what_was_claimed_stays_claimed() {
+    let mut etcd = services::Etcd::start().unwrap();
+    let config = config_of(&etcd, "killed");
+    let (a, b) = (connect(&config), connect(&config));
+    a.join(node("a")).await.unwrap();
+    b.join(node("b")).await.unwrap();
+    let term = a.claim(partition(1)).await.unwrap().unwrap();
+    let seen = until(&b, |it| it.owner(partition(1)).is_some()).await;
+    etcd.kill().unwrap();
+    assert_eq!(b.claim(partition(2)).await, Err(Unavailable));
+    assert_eq!(b.view(), seen);
+
+    etcd.start_again().unwrap();
+    assert!(b.claim(partition(2)).await.unwrap().unwrap() > term);
+    // What comes after a loss comes by a new watch.
+    let view = until(&a, |it| it.owner(partition(2)).is_some()).await;
+    assert_eq!(view.owner(partition(1)).unwrap().term, term);
+    assert_eq!(view.nodes.len(), 2);
+    assert!(Readings::of(&a).0["discovery_snapshots"] >= 2);
+    assert_eq!(b.claim(partition(1)).await, Ok(None));
+}
+
+#[tokio::test]
+async fn an_etcd_that_stands_still_is_unavailable_and_nothing_is_lost_when_it_goes_on() {
+    let etcd = services::Etcd::start().unwrap();
+    let mut config = config_of(&etcd, "frozen");
+    // It ends while etcd stands still, otherwise.
+    config.lease = Duration::from_secs(60);
+    let a = connect(&config);
+    a.join(node("a")).await.unwrap();
+    let term = a.claim(partition(1)).await.unwrap().unwrap();
+    until(&a, |it| it.owner(partition(1)).is_some()).await;
+    etcd.freeze().unwrap();
+    assert_eq!(a.claim(partition(2)).await, Err(Unavailable));
+    assert_eq!(a.view().owner(partition(1)).unwrap().term, term);
+    etcd.thaw().unwrap();
+    // The claim may have arrived, in which case its term was not told yet.
+    let later = a.claim(partition(2)).await.unwrap().unwrap();
+    let view = until(&a, |it| it.owner(partition(2)).is_some()).await;
+    assert_eq!(view.owner(partition(2)).unwrap().term, later);
+}
+
+#[tokio::test]
+async fn who_has_lost_its_lease_has_nothing_and_comes_back_as_a_node() {
+    let config = shared("lost");
+    let (a, b) = (connect(&config), connect(&config));
+    a.join(node("a")).await.unwrap();
+    let term = a.claim(partition(1)).await.unwrap().unwrap();
+    // It gives way to another of its name, which then ends.
+    b.join(node("a")).await.unwrap();
+    let view = until(&a, |it| {
+        it.revision > term.0 && it.owner(partition(1)).is_none()
+    })
+    .await;
+    assert_eq!(view.nodes.len(), 1);
+    assert_eq!(a.claim(partition(1)).await, Ok(None));
+    drop(b);
+    let view = until(&a, |it| it.nodes.is_empty()).await;
+    until(&a, |it| it.revision > view.revision && it.nodes.len() == 1).await;
+    assert!(a.claim(partition(1)).await.unwrap().unwrap() > term);
+    assert_eq!(Readings::of(&a).0["discovery_leases_lost"], 1);
+}
+
+#[tokio::test]
+async fn one_of_several_addresses_is_enough() {
+    let mut config = shared("several");
+    config.endpoints.insert(0, "http://127.0.0.1:9".into());
+    let a = connect(&config);
+    a.join(node("a")).await.unwrap();
+    until(&a, |it| it.nodes.len() == 1).await;
+}
+
+#[tokio::test]
+async fn etcd_is_reached_with_certificates_and_not_without() {
+    let authority = Authority::new();
+    authority.issue_for("etcd", vec!["127.0.0.1".into()]);
+    let files = authority.files("etcd");
+    let etcd = services::Etcd::start_with(services::EtcdTls {
+        authority: files.authority.clone(),
+        certificate: files.certificate.clone(),
+        key: files.key.clone(),
+    })
+    .unwrap();
+    let mut config = config_of(&etcd, "tls");
+    config.tls = Some(authority.tls("a", &[Role::Session]));
+    let a = connect(&config);
+    a.join(node("a")).await.unwrap();
+    until(&a, |it| it.nodes.len() == 1).await;
+
+    config.tls = Some(Authority::new().tls("b", &[Role::Session]));
+    let b = connect(&config);
+    assert_eq!(b.join(node("b")).await, Err(Unavailable));
+    assert_eq!(a.view().nodes.len(), 1);
+}
+
+fn shared(cluster: &str) -> EtcdConfig {
+    config_of(services::Etcd::shared().unwrap(), cluster)
+}
+
+fn config_of(etcd: &services::Etcd, cluster: &str) -> EtcdConfig {
+    EtcdConfig {
+        endpoints: vec![etcd.url()],
+        cluster: cluster.into(),
+        lease: Duration::from_secs(2),
+        tls: None,
+        user: None,
+    }
+}
+
+fn connect(config: &EtcdConfig) -> Etcd {
+    Etcd::connect(config.clone()).unwrap()
+}
+
+async fn until(who: &Etcd, is_so: impl Fn(&View) -> bool) -> Arc<View> {
+    let mut view = who.view();
+    while !is_so(&view) {
+        view = who.newer(view.revision).await;
+    }
+    view
+}
+
+fn partition(number: u8) -> Partition {
+    Partition::new(number).unwrap()
+}
+
+fn node(name: &str) -> Node {
+    Node {
+        name: name.into(),
+        address: format!("{name}.example:7003").into(),
+    }
+}
