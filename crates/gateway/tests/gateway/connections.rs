@@ -9,7 +9,8 @@ use heliogram_ports::memory::MemoryKeys;
 use heliogram_ports::{
     AuthKeys, Binding, Bound, BoxFuture, FromHost, Inserted, KeyRecord, Unavailable,
 };
-use heliogram_proto::ids::{AuthKeyId, LinkId, MsgId, Salt, SeqNo, SessionId};
+use heliogram_proto::ids::{AuthKeyId, Identity, LinkId, MsgId, Salt, SeqNo, SessionId};
+use heliogram_proto::ring::Partition;
 use heliogram_tl::{Serialize, mtproto};
 use parking_lot::Mutex;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -258,6 +259,62 @@ async fn connections_that_ask_for_one_key_at_once_ask_the_store_once() {
         assert_eq!(client.event().await, Event::Error(-404));
     }
     assert_eq!(keys.finds.load(Ordering::Relaxed), 1);
+}
+
+#[tokio::test]
+async fn a_doubted_key_is_looked_up_before_its_next_frame_and_another_is_not() {
+    let keys = Arc::new(Moody::default());
+    let server = Server::with_keys(Arc::<Moody>::clone(&keys), |_| ()).await;
+    let mut client = Client::connect(server.address()).await;
+    let key = client.make_key().await.key;
+    assert_eq!(client.echo(&key, b"at hand.").await, b"at hand.");
+    let own = Partition::of(Identity(key.id()));
+    let others: Vec<_> = Partition::all().filter(|&it| it != own).collect();
+
+    server.sessions.edge().doubt(&others);
+    assert_eq!(client.echo(&key, b"believed").await, b"believed");
+    assert_eq!(keys.finds.load(Ordering::Relaxed), 0);
+    server.sessions.edge().doubt(&[own]);
+    assert_eq!(client.echo(&key, b"doubted.").await, b"doubted.");
+    assert_eq!(keys.finds.load(Ordering::Relaxed), 1);
+    assert_eq!(client.echo(&key, b"believed").await, b"believed");
+    assert_eq!(keys.finds.load(Ordering::Relaxed), 1);
+
+    // Its end was missed.
+    keys.remove(key.id()).await.unwrap();
+    server.sessions.edge().doubt(&[own]);
+    let sealed = client.seal(&key, b"no more.");
+    client.send(&sealed).await;
+    assert_eq!(client.event().await, Event::Error(-404));
+    assert_eq!(server.sessions.seen().len(), 4);
+}
+
+#[tokio::test]
+async fn no_more_is_read_of_a_connection_whose_host_takes_no_more_until_it_does() {
+    let server = Server::start().await;
+    let mut full = Client::connect(server.address()).await;
+    let key = full.make_key().await.key;
+    assert_eq!(full.echo(&key, b"the 1st.").await, b"the 1st.");
+    let link = server.sessions.seen()[0].link;
+    server.sessions.fill(Some(link));
+    let sealed = full.seal(&key, b"the 2nd.");
+    full.send(&sealed).await;
+
+    let mut other = Client::connect(server.address()).await;
+    for _ in 0..10 {
+        assert_eq!(other.echo(&key, b"in time!").await, b"in time!");
+    }
+    assert!(
+        server
+            .sessions
+            .seen()
+            .iter()
+            .filter(|it| it.link == link)
+            .count()
+            == 1
+    );
+    server.sessions.fill(None);
+    assert_eq!(full.message(&key).await, b"the 2nd.");
 }
 
 #[tokio::test]

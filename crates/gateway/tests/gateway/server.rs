@@ -104,6 +104,9 @@ struct Inner {
     links: HashMap<LinkId, (Arc<dyn Wake>, Vec<FromHost>)>,
     held: Option<Vec<Frame>>,
     seen: Vec<Frame>,
+    edge: Option<Weak<dyn Edge>>,
+    /// A link of which no more is welcome.
+    full: Option<LinkId>,
 }
 
 impl Echo {
@@ -118,6 +121,19 @@ impl Echo {
         for frame in inner.held.take().unwrap_or_default() {
             inner.answer(&frame);
         }
+    }
+
+    /// Returns the gateway.
+    pub(crate) fn edge(&self) -> Arc<dyn Edge> {
+        let inner = self.inner.lock().unwrap();
+        inner.edge.as_ref().and_then(Weak::upgrade).unwrap()
+    }
+
+    /// Welcomes no more of a link, or all of it again.
+    pub(crate) fn fill(&self, full: Option<LinkId>) {
+        let mut inner = self.inner.lock().unwrap();
+        inner.full = full;
+        inner.links.values().for_each(|(wake, _)| wake.wake());
     }
 
     /// Puts something for a link.
@@ -174,7 +190,13 @@ impl Inner {
 }
 
 impl SessionPort for Echo {
-    fn open(&self, _: Weak<dyn Edge>) {}
+    fn open(&self, edge: Weak<dyn Edge>) {
+        self.inner.lock().unwrap().edge = Some(edge);
+    }
+
+    fn takes_more(&self, link: LinkId) -> bool {
+        self.inner.lock().unwrap().full != Some(link)
+    }
 
     fn attach(&self, link: LinkId, wake: Arc<dyn Wake>) {
         self.inner
