@@ -168,11 +168,11 @@ fn a_frame_that_is_passed_on_has_lost_the_term_of_its_first_owner() {
     let mut frame = here.frame(id, SeqNo(3), METHOD.to_vec());
     frame.term = Some(Term(1));
     here.submit(frame);
-    let [Effect::Forward { input, .. }] = &here.about_keys[..] else {
-        panic!("{:?}", here.about_keys)
+    let Some(Effect::Forward { input, .. }) = here.about_keys.pop() else {
+        panic!("the frame is passed on")
     };
     let mut there = World::with_term(2);
-    there.input(across(input, here.now));
+    there.input(*input);
     there.drain(LINK);
     assert_eq!(there.closed, []);
     let frame = PreparedFrame::new(Frame {

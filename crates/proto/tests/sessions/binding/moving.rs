@@ -38,6 +38,30 @@ fn a_session_goes_on_under_a_renewed_key_and_is_not_announced_again() {
 }
 
 #[test]
+fn a_call_that_was_sent_again_on_a_connection_that_is_gone_is_answered_where_the_client_is() {
+    let mut world = Client::new();
+    world.facts = world.perm;
+    let running = world.call();
+    world.received();
+    world.on_link(LinkId(2));
+    world.bind_again_with(running, &METHOD);
+    world.input(Input::Detach { link: LinkId(2) });
+    world.record();
+    world.take_over();
+    world.received();
+
+    world.answer_next(&METHOD);
+    let answer = world.received();
+    assert_eq!(
+        answer.iter().map(Sent::id).collect::<Vec<_>>(),
+        [tl::RpcResult::ID]
+    );
+    let result: tl::RpcResult<'_> = answer[0].read();
+    assert_eq!(result.req_msg_id, running.0);
+    assert!(world.calls.is_empty(), "it ran once");
+}
+
+#[test]
 fn what_was_announced_before_a_binding_is_not_said_again_once_sessions_are_united() {
     let mut world = Client::new();
     world.facts = world.perm;
