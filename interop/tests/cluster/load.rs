@@ -6,7 +6,9 @@ use std::sync::atomic::{AtomicI64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-use heliogram_client::{Client, DataCentre, InvokeError, Notice, PublicKey, Reconnect};
+use heliogram_client::{
+    Client, DataCentre, InvokeError, Notice, PublicKey, Reconnect, SavedSession,
+};
 use tokio::runtime::Runtime;
 use tokio::sync::watch;
 
@@ -152,6 +154,18 @@ impl Load {
         }
         account
     }
+
+    /// Returns what clients hold that nobody may read: their keys, and a salt each.
+    pub(crate) fn secrets(&self) -> Vec<(Vec<u8>, i64)> {
+        let saved = |client: &Arc<One>| client.client.export_session(DC);
+        let saved = self.clients.iter().filter_map(saved);
+        let parts = |saved: SavedSession| {
+            let bytes = saved.to_bytes();
+            let salt = saved.salt.0;
+            (bytes.to_vec(), salt)
+        };
+        saved.map(parts).collect()
+    }
 }
 
 impl One {
@@ -171,7 +185,8 @@ impl One {
             .connect()
             .await
             .unwrap();
-        let first = i64::try_from(number).unwrap() << 32;
+        // Below are those of programs that number their calls from 1.
+        let first = i64::try_from(number + 1).unwrap() << 32;
         let one = Arc::new(Self {
             number,
             client,

@@ -3,7 +3,9 @@
 #![cfg(test)]
 mod check;
 mod load;
+mod logs;
 mod member;
 mod methods;
 mod round;
 mod serve;
+mod stores;

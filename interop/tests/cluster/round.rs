@@ -60,15 +60,29 @@ impl Rounds {
         rounds
     }
 
+    pub(crate) const fn load(&self) -> &Load {
+        &self.load
+    }
+
     /// Lets clients call, brings a fault about, waits until every client is answered again, and checks everything that
     /// was ever called. Prints how long it took from the fault's end.
     pub(crate) fn run(&mut self, name: &str, doubles: Doubles, fault: impl FnOnce()) -> Outcome {
+        self.run_with(name, doubles, |_| fault())
+    }
+
+    /// Does the same; the fault may look at the load.
+    pub(crate) fn run_with(
+        &mut self,
+        name: &str,
+        doubles: Doubles,
+        fault: impl FnOnce(&Load),
+    ) -> Outcome {
         self.load.open();
         let opened = unix_ms();
         self.load.recovered(opened).unwrap();
 
         let begun = unix_ms();
-        fault();
+        fault(&self.load);
         let ended = unix_ms();
         if doubles == Doubles::Unanswered {
             self.faults.push(Fault { begun, ended });

@@ -7,19 +7,18 @@ use heliogram_interop::binary;
 use heliogram_testservices::free_port;
 
 use crate::load::Load;
+use crate::logs::Secrets;
 use crate::member::Member;
 use crate::round::{Doubles, Rounds};
+use crate::stores::{self, Stores};
 
 #[test]
 fn one_process_and_its_backend_lose_nothing_when_either_is_killed_or_stopped() {
     let dir = tempfile::tempdir().unwrap();
-    let (mut server, mut backend) = members(dir.path());
+    let (mut server, mut backend) = members(dir.path(), "");
     backend.start();
     server.start();
-    let key = std::fs::read_to_string(server.path("server_public.pem")).unwrap();
-    let address = server.endpoint("tcp").unwrap().parse().unwrap();
-    let load = Load::connect(8, &key, &[address]);
-    let mut rounds = Rounds::new(load, backend.path("ledger.txt").into());
+    let mut rounds = rounds(&server, &backend);
 
     rounds.run("serve killed", Doubles::Unanswered, || {
         server.kill();
@@ -38,7 +37,37 @@ fn one_process_and_its_backend_lose_nothing_when_either_is_killed_or_stopped() {
     server.terminate();
 }
 
-fn members(dir: &Path) -> (Member, Member) {
+#[test]
+fn one_process_on_a_cluster_s_store_goes_on_without_its_cache_and_without_its_database() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut stores = Stores::start(dir.path());
+    let (server, mut backend) = members(dir.path(), &stores.section);
+    let mut server = server.with(&["--through-grpc"]);
+    backend.start();
+    server.start();
+    let mut rounds = rounds(&server, &backend);
+
+    stores::redis_flushed(&mut rounds, &stores);
+    stores::redis_down(&mut rounds, &mut stores);
+    stores::mysql_down(&mut rounds, &mut stores);
+    rounds.run("serve killed", Doubles::Unanswered, || {
+        server.kill();
+        server.start();
+    });
+
+    let secrets = Secrets::new(&rounds.load().secrets());
+    let found = secrets.found_in(&server.log());
+    assert!(found.is_empty(), "{found:#?}");
+}
+
+fn rounds(server: &Member, backend: &Member) -> Rounds {
+    let key = std::fs::read_to_string(server.path("server_public.pem")).unwrap();
+    let address = server.endpoint("tcp").unwrap().parse().unwrap();
+    let load = Load::connect(8, &key, &[address]);
+    Rounds::new(load, backend.path("ledger.txt").into())
+}
+
+fn members(dir: &Path, section: &str) -> (Member, Member) {
     let tcp = format!("127.0.0.1:{}", free_port().unwrap());
     let calls = format!("127.0.0.1:{}", free_port().unwrap());
     let pushes = format!("127.0.0.1:{}", free_port().unwrap());
@@ -46,7 +75,7 @@ fn members(dir: &Path) -> (Member, Member) {
         .with(&["serve"])
         .configured(&format!(
             "listen.tcp = ['{tcp}']\nlisten.websocket = []\nlisten.admin = '127.0.0.1:0'\n\
-             [backend]\naddress = '{calls}'\npush_listen = '{pushes}'"
+             [backend]\naddress = '{calls}'\npush_listen = '{pushes}'\n{section}"
         ));
     let backend = Member::new(
         dir,
