@@ -9,7 +9,7 @@
 //! | `Owners` | [`RemoteOwners`] | [`OwnersService`] | session nodes |
 //! | `AuthKeys` | [`RemoteKeys`], [`NodesKeys`] | [`KeysService`], [`KeyChangesService`] | gateways; session nodes |
 //!
-//! [`etcd::Etcd`] implements `Discovery`: nothing of ours answers there.
+//! [`Etcd`] implements `Discovery`: nothing of ours answers there.
 //!
 //! [`TraceExporter`] takes spans to a collector of OpenTelemetry.
 //!
@@ -21,7 +21,7 @@
 //! Knows nothing of sessions, sockets of clients or stores; decides nothing that a port does not.
 
 mod backend;
-pub mod etcd;
+mod etcd;
 mod generated;
 mod keys;
 pub mod limits;
@@ -36,6 +36,7 @@ mod traces;
 mod wire;
 
 pub use backend::{BackendService, Form, RemoteBackend};
+pub use etcd::{Etcd, EtcdConfig, EtcdError};
 pub use generated::backend as contract;
 pub use generated::opentelemetry as collector;
 pub use keys::{KeyChangesService, KeysService, NodesKeys, RemoteKeys};

@@ -18,6 +18,7 @@ mod watch;
 use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use heliogram_ports::discovery::{Discovery, Node, View};
@@ -103,8 +104,7 @@ impl fmt::Display for EtcdError {
 impl std::error::Error for EtcdError {}
 
 /// Tells whether a cluster or a node may have this name: letters, digits, dots, hyphens and underscores, 1 to 128.
-#[must_use]
-pub fn is_name(name: &str) -> bool {
+fn is_name(name: &str) -> bool {
     let is_fine = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'-' | b'_');
     (1..=NAME_BYTES_MAX).contains(&name.len()) && name.bytes().all(is_fine)
 }
@@ -123,14 +123,14 @@ impl Etcd {
     /// # Errors
     ///
     /// If the configuration can't be one; each variant of [`EtcdError`] says what is wrong.
-    pub fn connect(config: EtcdConfig) -> Result<Self, EtcdError> {
+    pub fn connect(config: &EtcdConfig) -> Result<Self, EtcdError> {
         if !is_name(&config.cluster) {
-            return Err(EtcdError::BadCluster(config.cluster));
+            return Err(EtcdError::BadCluster(config.cluster.clone()));
         }
         if config.lease < LEASE_MIN {
             return Err(EtcdError::LeaseTooShort(config.lease));
         }
-        let client = Client::new(&config.endpoints, config.tls.as_ref(), config.user)?;
+        let client = Client::new(&config.endpoints, config.tls.as_ref(), config.user.clone())?;
         let inner = Arc::new(Inner {
             client,
             keys: Keys::new(&config.cluster),
@@ -139,6 +139,7 @@ impl Etcd {
             member: Mutex::default(),
             turn: tokio::sync::Mutex::default(),
             wake: Notify::new(),
+            is_watching: AtomicBool::new(false),
             counts: Counts::default(),
         });
         let tasks = [
@@ -146,6 +147,12 @@ impl Etcd {
             tokio::spawn(member::keep(Arc::clone(&inner))),
         ];
         Ok(Self { inner, tasks })
+    }
+
+    /// Tells whether changes are being heard of: if not, the view is the last one from before.
+    #[must_use]
+    pub fn is_up(&self) -> bool {
+        self.inner.is_watching.load(Ordering::Relaxed)
     }
 }
 
@@ -174,6 +181,8 @@ struct Inner {
     turn: tokio::sync::Mutex<()>,
     /// There is something to do for who keeps the lease.
     wake: Notify,
+    /// Changes are being heard of.
+    is_watching: AtomicBool,
     counts: Counts,
 }
 
@@ -235,28 +244,28 @@ impl Discovery for Etcd {
 impl Measured for Etcd {
     fn measure(&self, meter: &mut dyn Meter) {
         let (view, counts) = (self.view(), &self.inner.counts);
-        let unowned = view.owners.iter().filter(|it| it.is_none()).count();
+        let owned = view.owners.iter().flatten().count();
         let level = |many: usize| u64::try_from(many).unwrap_or(u64::MAX);
+        meter.level(UP, u64::from(self.is_up()));
         meter.level(NODES, level(view.nodes.len()));
-        meter.level(UNOWNED, level(unowned));
-        meter.level(REVISION, view.revision);
+        meter.level(OWNED, level(owned));
         meter.count(SNAPSHOTS, counts.snapshots.load());
         meter.count(LEASES_LOST, counts.leases_lost.load());
         self.inner.client.measure(meter);
     }
 }
 
+const UP: Metric = Metric {
+    name: "discovery_up",
+    help: "1 while changes of the cluster are heard of; 0 while the last view is kept",
+};
 const NODES: Metric = Metric {
     name: "discovery_nodes",
     help: "Session nodes that may be given partitions, as this process sees it",
 };
-const UNOWNED: Metric = Metric {
-    name: "discovery_partitions_without_owner",
-    help: "Partitions that nobody owns, as this process sees it",
-};
-const REVISION: Metric = Metric {
-    name: "discovery_revision",
-    help: "Revision of etcd that the view is of",
+const OWNED: Metric = Metric {
+    name: "discovery_partitions_owned",
+    help: "Partitions that have an owner, of 64, as this process sees it",
 };
 const SNAPSHOTS: Metric = Metric {
     name: "discovery_snapshots",
@@ -293,7 +302,7 @@ mod tests {
             };
             change(&mut config);
             assert!(!format!("{config:?}").contains("hunter2"));
-            Etcd::connect(config).err()
+            Etcd::connect(&config).err()
         };
         assert_eq!(error(|_| ()), None);
         let short = LEASE_MIN.saturating_sub(Duration::from_millis(1));

@@ -2,6 +2,7 @@
 
 use std::convert::Infallible;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
@@ -25,6 +26,7 @@ pub(super) async fn follow(inner: Arc<Inner>) {
     loop {
         let (at, before) = (inner.client.at(), seen.snapshots);
         let Err(status) = inner.follow_once(&mut seen).await;
+        inner.is_watching.store(false, Ordering::Relaxed);
         if seen.snapshots > before {
             (pause, is_told) = (Pause::default(), false);
         }
@@ -81,6 +83,7 @@ impl Inner {
                 WatchClient::new(channel).watch(request).await
             });
         let mut responses = opened.await?;
+        self.is_watching.store(true, Ordering::Relaxed);
         while let Some(response) = responses.message().await? {
             if response.canceled {
                 return Err(Status::aborted(response.cancel_reason));

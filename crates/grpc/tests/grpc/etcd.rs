@@ -3,8 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use heliogram_grpc::Role;
-use heliogram_grpc::etcd::{Etcd, EtcdConfig};
+use heliogram_grpc::{Etcd, EtcdConfig, Role};
 use heliogram_ports::Unavailable;
 use heliogram_ports::conformance;
 use heliogram_ports::discovery::{Discovery, Node, View};
@@ -73,6 +72,7 @@ async fn without_etcd_everybody_keeps_the_view_and_what_was_claimed_stays_claime
     etcd.kill().unwrap();
     assert_eq!(b.claim(partition(2)).await, Err(Unavailable));
     assert_eq!(b.view(), seen);
+    assert!(!b.is_up());
 
     etcd.start_again().unwrap();
     assert!(b.claim(partition(2)).await.unwrap().unwrap() > term);
@@ -80,6 +80,7 @@ async fn without_etcd_everybody_keeps_the_view_and_what_was_claimed_stays_claime
     let view = until(&a, |it| it.owner(partition(2)).is_some()).await;
     assert_eq!(view.owner(partition(1)).unwrap().term, term);
     assert_eq!(view.nodes.len(), 2);
+    assert!(a.is_up());
     assert!(Readings::of(&a).0["discovery_snapshots"] >= 2);
     assert_eq!(b.claim(partition(1)).await, Ok(None));
 }
@@ -172,7 +173,7 @@ fn config_of(etcd: &services::Etcd, cluster: &str) -> EtcdConfig {
 }
 
 fn connect(config: &EtcdConfig) -> Etcd {
-    Etcd::connect(config.clone()).unwrap()
+    Etcd::connect(config).unwrap()
 }
 
 async fn until(who: &Etcd, is_so: impl Fn(&View) -> bool) -> Arc<View> {
