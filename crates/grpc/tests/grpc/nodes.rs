@@ -1,7 +1,9 @@
 //! Several gateways and session nodes with certificates and gRPC between all of them, and real clients.
 
 use std::net::SocketAddr;
+use std::ops::Range;
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use heliogram_crypto::SecretBytes;
 use heliogram_gateway::{Config, ExchangeConfig, Gateway, Listener};
@@ -18,7 +20,10 @@ use heliogram_proto::host;
 use heliogram_proto::ids::{Identity, Term};
 use heliogram_proto::ring::Partition;
 use heliogram_session::LocalPort;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream};
 use tokio::runtime::Handle;
+use tokio::sync::watch;
 
 use crate::certificates::Authority;
 use crate::cluster::{Echo, ID, RSA_KEY, Running, RunningGateway, USER, client, pushed, update_of};
@@ -87,6 +92,106 @@ async fn clients_go_on_when_a_node_is_gone_and_others_own_what_it_had() {
     assert_eq!(runs, (0..8).chain(100..108).collect::<Vec<_>>());
     for client in clients {
         client.shutdown().await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn when_streams_are_cut_under_load_every_call_is_answered_and_none_runs_twice() {
+    let cluster = Cluster::start().await;
+    let mut roads = Vec::new();
+    for node in &cluster.nodes {
+        roads.push(Road::to(&node.address).await);
+    }
+    let said = Said::new(&[]);
+    let addresses: Vec<_> = roads.iter().map(|it| it.address.clone()).collect();
+    cluster.say(&said, &addresses);
+    let gateway = cluster.gateway_by(said).await;
+    let mut callers = Vec::new();
+    for number in 0..8_i64 {
+        let client = in_time(client(gateway.address).connect()).await.unwrap();
+        callers.push(tokio::spawn(async move {
+            for round in 0..CALLS_EACH {
+                let token = number * CALLS_EACH + round;
+                assert_eq!(in_time(client.invoke(&Echo(token))).await, Ok(token));
+            }
+            client.shutdown().await;
+        }));
+    }
+    let mut cuts = 0;
+    while callers.iter().any(|it| !it.is_finished()) {
+        // As soon as something is on its way there.
+        let road = &roads[cuts % roads.len()];
+        road.until_used().await;
+        road.cut();
+        cuts += 1;
+    }
+    for caller in callers {
+        caller.await.unwrap();
+    }
+    assert!(cuts > 3, "{cuts}");
+    let expected: Vec<_> = (0..8 * CALLS_EACH).collect();
+    assert_eq!(cluster.backend.runs(), expected);
+}
+
+/// A way to a node that can be cut while both ends live.
+struct Road {
+    address: Address,
+    uses: watch::Sender<u64>,
+    cuts: watch::Sender<u64>,
+    _task: Running,
+}
+
+impl Road {
+    async fn to(node: &Address) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = Address::Tcp(listener.local_addr().unwrap().to_string());
+        let (uses, cuts) = (watch::Sender::new(0), watch::Sender::new(0));
+        let (node, used, cut) = (node.to_string(), uses.clone(), cuts.clone());
+        let task = tokio::spawn(async move {
+            loop {
+                let (mut near, _) = listener.accept().await.unwrap();
+                let Ok(mut far) = TcpStream::connect(&node).await else {
+                    continue;
+                };
+                let (used, mut cut) = (used.clone(), cut.subscribe());
+                tokio::spawn(async move {
+                    let mut buffer = [0; 4096];
+                    let (mut near_read, mut near_write) = near.split();
+                    let (mut far_read, mut far_write) = far.split();
+                    let up = async {
+                        while let Ok(read @ 1..) = near_read.read(&mut buffer).await {
+                            if far_write.write_all(&buffer[..read]).await.is_err() {
+                                return;
+                            }
+                            used.send_modify(|uses| *uses += 1);
+                        }
+                    };
+                    tokio::select! {
+                        () = up => {}
+                        _ = tokio::io::copy(&mut far_read, &mut near_write) => {}
+                        _ = cut.changed() => {}
+                    }
+                });
+            }
+        });
+        Self {
+            address,
+            uses,
+            cuts,
+            _task: Running(task),
+        }
+    }
+
+    /// Waits until something has gone up, some times more than a new stream takes; or for a while.
+    async fn until_used(&self) {
+        let now = *self.uses.borrow();
+        let mut uses = self.uses.subscribe();
+        let used = uses.wait_for(|&uses| uses > now + 20);
+        let _ = tokio::time::timeout(Duration::from_millis(300), used).await;
+    }
+
+    fn cut(&self) {
+        self.cuts.send_modify(|cuts| *cuts += 1);
     }
 }
 
@@ -165,13 +270,8 @@ impl Cluster {
     /// Gives each node its share of all partitions, each under a new term.
     fn share(&mut self) {
         self.term += 1;
-        let (term, count) = (Term(self.term), self.nodes.len());
-        let first = |at: usize| u8::try_from(64 * at / count).unwrap();
-        let shares = self.nodes.iter().enumerate();
-        let shares: Vec<_> = shares
-            .map(|(at, node)| (&node.address, first(at)..first(at + 1), term))
-            .collect();
-        for (node, (_, share, _)) in self.nodes.iter().zip(&shares) {
+        let addresses: Vec<_> = self.nodes.iter().map(|it| it.address.clone()).collect();
+        for (node, (_, share, term)) in self.nodes.iter().zip(self.shares(&addresses)) {
             for partition in Partition::all() {
                 node.port.disown(partition);
                 if share.contains(&partition.number()) {
@@ -179,7 +279,20 @@ impl Cluster {
                 }
             }
         }
-        self.said.say(&shares);
+        self.say(&self.said, &addresses);
+    }
+
+    fn shares<'a>(&self, addresses: &'a [Address]) -> Vec<(&'a Address, Range<u8>, Term)> {
+        let first = |at: usize| u8::try_from(64 * at / addresses.len()).unwrap();
+        let shares = addresses.iter().enumerate();
+        shares
+            .map(|(at, address)| (address, first(at)..first(at + 1), Term(self.term)))
+            .collect()
+    }
+
+    /// Says who owns what, with the nodes at these addresses.
+    fn say(&self, said: &Said, addresses: &[Address]) {
+        said.say(&self.shares(addresses));
     }
 
     /// Ends the first node as a crash does; the others share what it had.
@@ -191,8 +304,12 @@ impl Cluster {
     }
 
     async fn gateway(&self) -> RunningGateway {
+        self.gateway_by(Arc::clone(&self.said)).await
+    }
+
+    async fn gateway_by(&self, said: Arc<Said>) -> RunningGateway {
         let tls = self.authority.tls("gateway", &[Role::Gateway]);
-        let said = || Arc::<Said>::clone(&self.said);
+        let said = || Arc::<Said>::clone(&said);
         let ring = Arc::new(RingSessions::new(said(), Some(tls.clone())));
         until(|| ring.is_whole()).await;
         let keys = Arc::new(NodesKeys::new(said(), Some(tls)));
@@ -269,3 +386,5 @@ impl Backend for Ledger {
         LoggedIn::Now(None)
     }
 }
+
+const CALLS_EACH: i64 = 100;
