@@ -65,6 +65,11 @@ impl Readiness {
         self.is_open.store(is_open, Ordering::Release);
     }
 
+    /// Tells whether all is there that the process depends on.
+    pub(crate) fn has_all(&self) -> bool {
+        self.checks.iter().all(|check| (check.is_there)())
+    }
+
     fn answer(&self) -> Response<Full<Bytes>> {
         let missing = self.checks.iter().filter(|check| !(check.is_there)());
         let missing: Vec<_> = missing.map(|check| check.what).collect();
@@ -273,7 +278,10 @@ mod tests {
         let text = answer.into_body().collect().await.unwrap().to_bytes();
         assert_eq!(text, "not ready: the database is not there\n");
 
+        assert!(!readiness.has_all());
+
         is_up.store(true, Ordering::Release);
+        assert!(readiness.has_all());
         assert_eq!(readiness.answer().status(), StatusCode::OK);
         readiness.set(false);
         let answer = readiness.answer();

@@ -5,9 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context as _;
-use heliogram_grpc::{
-    Bound, Form, PushService, RemoteBackend, Role, Route, Routes, Tls, TlsFiles, dial,
-};
+use heliogram_grpc::{Bound, Form, PushService, RemoteBackend, Role, Route, Routes, Tls, dial};
 use heliogram_ports::metrics::Measured;
 use heliogram_ports::trace::SpanSide;
 use heliogram_ports::{Backend, Pushes};
@@ -30,10 +28,11 @@ impl Apart {
     ///
     /// # Errors
     ///
-    /// If certificates can't be used, a method is of no layer, or two backends are for one.
+    /// If a method is of no layer, or two backends are for one.
     pub(crate) fn new(
         config: &config::Backend,
         built_in: Arc<dyn Backend>,
+        tls: Option<Tls>,
         observed: &Observed,
     ) -> anyhow::Result<Self> {
         if !config.is_apart() {
@@ -41,17 +40,9 @@ impl Apart {
                 backend: built_in,
                 measured: Vec::new(),
                 observed: observed.clone(),
-                tls: None,
+                tls,
             });
         }
-        let tls = config.tls.clone().map(|tls| {
-            Tls::load(TlsFiles {
-                authority: tls.authority,
-                certificate: tls.certificate,
-                key: tls.key,
-            })
-        });
-        let tls = tls.transpose().context("keys `backend.tls`")?;
         let lane = |address: &str, route: Option<&config::Route>| {
             Lane::new(config, route).route(address, tls.clone(), observed)
         };

@@ -11,6 +11,7 @@ use crate::bench::{self, Benchmark};
 use crate::commands;
 use crate::commands::call::CallOptions;
 use crate::commands::ready::ReadyOptions;
+use crate::commands::serve::Part;
 use crate::commands::watch::WatchOptions;
 use crate::config::{Config, DcId, parse_address};
 use crate::remote::EXIT_CODES;
@@ -33,9 +34,11 @@ fn dispatch(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Ready(options) => return commands::ready::run(&options),
         Command::Serve(options) => {
             let through_grpc = options.through_grpc;
-            commands::serve::run(options.effective()?, through_grpc)
+            commands::serve::run(Part::Everything { through_grpc }, || options.effective())
         }
-        Command::Migrate { config } => commands::migrate::run(&load(&config)?),
+        Command::Gateway(options) => commands::serve::run(Part::Gateway, || options.effective()),
+        Command::Session(options) => commands::serve::run(Part::Session, || options.effective()),
+        Command::Migrate { config } => commands::migrate::run(&effective(Some(&config), |_| ())?),
         Command::Keygen { data } => commands::keygen::run(&data),
         Command::Fingerprint { file } => commands::fingerprint::run(&file),
         Command::Config {
@@ -62,11 +65,20 @@ struct Cli {
 #[derive(Debug, Subcommand)]
 enum Command {
     /// Runs a server in one process, with an embedded store and a built-in backend.
-    #[command(
-        after_help = "SIGTERM or Ctrl-C ends it in order. HELIOGRAM_LOG=debug in the environment shows every connection \
-                      and why it closed."
-    )]
+    #[command(after_help = RUNNING)]
     Serve(ServeOptions),
+    /// Runs a gateway of a cluster: it holds clients' connections, and carries their messages to session nodes.
+    ///
+    /// Finds the session nodes through etcd ([cluster] of the configuration), asks them for keys, and holds no password of
+    /// a database. All gateways have the same RSA keys: `server_keys`.
+    #[command(after_help = RUNNING)]
+    Gateway(GatewayOptions),
+    /// Runs a session node of a cluster: it holds sessions, and asks backends.
+    ///
+    /// Takes its share of all sessions when it joins, and hands it to the other nodes when it ends. Wants
+    /// [store] kind = "cluster", etcd ([cluster]), and `heliogram migrate` to have been run.
+    #[command(after_help = RUNNING)]
+    Session(SessionOptions),
     /// Makes the tables of a cluster's store in MySQL or MariaDB, or brings them up to date.
     ///
     /// Wants [store] kind = "cluster" in the configuration. Run it once before the first start and after each update; it
@@ -129,18 +141,8 @@ enum ConfigCommand {
 /// What may be said on the command line wins over the file, and the file over the defaults.
 #[derive(Args, Debug, Default)]
 struct ServeOptions {
-    /// Directory for keys and records [default: ./heliogram-data]
-    #[arg(long, value_name = "DIR")]
-    data: Option<PathBuf>,
-    /// Address for TCP, all framings on each; repeatable [default: 127.0.0.1:10443 and :5222]
-    #[arg(long, value_name = "ADDR", value_parser = parse_address)]
-    listen: Vec<SocketAddr>,
-    /// Address for WebSocket; repeatable [default: 127.0.0.1:11443]
-    #[arg(long, value_name = "ADDR", value_parser = parse_address)]
-    ws_listen: Vec<SocketAddr>,
-    /// Address for `GET /live` and `GET /ready` [default: 127.0.0.1:8088]
-    #[arg(long, value_name = "ADDR", value_parser = parse_address)]
-    admin: Option<SocketAddr>,
+    #[command(flatten)]
+    clients: ClientOptions,
     /// The data centre that clients are told they reached, unless their key names another that is served [default: 2]
     #[arg(long, value_name = "N", value_parser = parse_dc)]
     dc: Option<DcId>,
@@ -152,40 +154,127 @@ struct ServeOptions {
     through_grpc: bool,
 }
 
-/// Reads and checks a configuration that the command line does not change.
-fn load(path: &Path) -> anyhow::Result<Config> {
-    let checked = Config::load(path)?.checked();
-    checked.with_context(|| format!("configuration {}", path.display()))
+/// As for `serve`, without what a gateway has nothing to say about.
+#[derive(Args, Debug)]
+struct GatewayOptions {
+    #[command(flatten)]
+    clients: ClientOptions,
+    /// Configuration in TOML.
+    #[arg(long, value_name = "FILE")]
+    config: PathBuf,
+}
+
+/// What the nodes of a cluster differ in, so that they can share a file.
+#[derive(Args, Debug)]
+struct SessionOptions {
+    /// Directory for what this process says of itself [default: ./heliogram-data]
+    #[arg(long, value_name = "DIR")]
+    data: Option<PathBuf>,
+    /// The node's name: the same after a restart, no other's [default: the machine's name]
+    #[arg(long, value_name = "NAME")]
+    node: Option<String>,
+    /// Address for gateways and other nodes: host:port or unix:/path [default: 127.0.0.1:7003]
+    #[arg(long, value_name = "ADDR")]
+    cluster_listen: Option<String>,
+    /// Where they reach it, if that is elsewhere: host:port or unix:/path
+    #[arg(long, value_name = "ADDR")]
+    advertise: Option<String>,
+    /// Address for `GET /live`, `GET /ready` and `GET /metrics` [default: 127.0.0.1:8088]
+    #[arg(long, value_name = "ADDR", value_parser = parse_address)]
+    admin: Option<SocketAddr>,
+    /// Configuration in TOML.
+    #[arg(long, value_name = "FILE")]
+    config: PathBuf,
+}
+
+/// Where clients, and whoever looks after the process, reach it.
+#[derive(Args, Debug, Default)]
+struct ClientOptions {
+    /// Directory for keys and records [default: ./heliogram-data]
+    #[arg(long, value_name = "DIR")]
+    data: Option<PathBuf>,
+    /// Address for TCP, all framings on each; repeatable [default: 127.0.0.1:10443 and :5222]
+    #[arg(long, value_name = "ADDR", value_parser = parse_address)]
+    listen: Vec<SocketAddr>,
+    /// Address for WebSocket; repeatable [default: 127.0.0.1:11443]
+    #[arg(long, value_name = "ADDR", value_parser = parse_address)]
+    ws_listen: Vec<SocketAddr>,
+    /// Address for `GET /live`, `GET /ready` and `GET /metrics` [default: 127.0.0.1:8088]
+    #[arg(long, value_name = "ADDR", value_parser = parse_address)]
+    admin: Option<SocketAddr>,
 }
 
 impl ServeOptions {
-    fn effective(self) -> anyhow::Result<Config> {
-        let mut config = match &self.config {
-            Some(path) => Config::load(path)?,
-            None => Config::default(),
-        };
-        if let Some(data) = self.data {
-            config.data = data;
+    fn effective(&self) -> anyhow::Result<Config> {
+        effective(self.config.as_deref(), |config| {
+            self.clients.apply(config);
+            if let Some(dc) = self.dc {
+                config.dc = dc;
+            }
+        })
+    }
+}
+
+impl ClientOptions {
+    fn apply(&self, config: &mut Config) {
+        if let Some(data) = &self.data {
+            config.data.clone_from(data);
         }
         if !self.listen.is_empty() {
-            config.listen.tcp = self.listen;
+            config.listen.tcp.clone_from(&self.listen);
         }
         if !self.ws_listen.is_empty() {
-            config.listen.websocket = self.ws_listen;
+            config.listen.websocket.clone_from(&self.ws_listen);
         }
         if let Some(admin) = self.admin {
             config.listen.admin = admin;
         }
-        if let Some(dc) = self.dc {
-            config.dc = dc;
-        }
-        let checked = config.checked();
-        match &self.config {
-            Some(path) => checked.with_context(|| format!("configuration {}", path.display())),
-            None => checked,
-        }
     }
 }
+
+impl GatewayOptions {
+    fn effective(&self) -> anyhow::Result<Config> {
+        effective(Some(&self.config), |config| self.clients.apply(config))
+    }
+}
+
+impl SessionOptions {
+    fn effective(&self) -> anyhow::Result<Config> {
+        let change = |config: &mut Config| {
+            if let Some(data) = &self.data {
+                config.data.clone_from(data);
+            }
+            if let Some(admin) = self.admin {
+                config.listen.admin = admin;
+            }
+            let cluster = &mut config.cluster;
+            if let Some(listen) = &self.cluster_listen {
+                cluster.listen.clone_from(listen);
+            }
+            cluster.node = self.node.clone().or(cluster.node.take());
+            cluster.advertise = self.advertise.clone().or(cluster.advertise.take());
+        };
+        effective(Some(&self.config), change)
+    }
+}
+
+/// Reads the file, if there is one, lets the command line win over it, and checks the whole.
+fn effective(file: Option<&Path>, change: impl FnOnce(&mut Config)) -> anyhow::Result<Config> {
+    let mut config = match file {
+        Some(path) => Config::load(path)?,
+        None => Config::default(),
+    };
+    change(&mut config);
+    let checked = config.checked();
+    match file {
+        Some(path) => checked.with_context(|| format!("configuration {}", path.display())),
+        None => checked,
+    }
+}
+
+/// What all processes that serve have in common.
+const RUNNING: &str = "SIGTERM or Ctrl-C ends it in order. SIGHUP has it read certificates, RSA keys and listeners \
+                       anew. HELIOGRAM_LOG=debug in the environment shows every connection and why it closed.";
 
 fn parse_dc(text: &str) -> Result<DcId, String> {
     let number = text.parse::<i64>().map_err(|_| DcId::EXPECTED.to_owned())?;

@@ -306,6 +306,8 @@ mod tests {
             "mysql_file",
             "redis",
             "redis_file",
+            "etcd_user",
+            "etcd_password_file",
             "node",
             "advertise",
             "address",
@@ -523,6 +525,10 @@ mod tests {
             ("advertise = 'node-1:7003'", "advertise = 'node-1'"),
             ("etcd = ['https://etcd:2379']", "etcd = []"),
             ("etcd = ['http://[::1]:1']", "etcd = ['127.0.0.1:2379']"),
+            (
+                "etcd_user = 'u'\netcd_password_file = 'f'",
+                "etcd_user = 'u'",
+            ),
             ("lease_s = 2", "lease_s = 1"),
             ("lease_s = 600", "lease_s = 601"),
         ] {

@@ -17,6 +17,12 @@ pub(crate) struct Endpoints {
     pub(crate) websocket: Vec<SocketAddr>,
     /// The admin listener.
     pub(crate) admin: SocketAddr,
+    /// Where a session node listens for gateways and other nodes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) cluster: Option<String>,
+    /// Where backends push.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) push: Option<String>,
 }
 
 impl Endpoints {
@@ -70,6 +76,8 @@ mod tests {
             ],
             websocket: Vec::new(),
             admin: "127.0.0.1:8088".parse().unwrap(),
+            cluster: None,
+            push: None,
         };
 
         endpoints.write(directory.path()).unwrap();

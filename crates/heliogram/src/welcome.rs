@@ -169,6 +169,8 @@ mod tests {
             tcp: vec!["0.0.0.0:10443".parse().unwrap()],
             websocket: vec!["127.0.0.1:11443".parse().unwrap()],
             admin: "127.0.0.1:8088".parse().unwrap(),
+            cluster: None,
+            push: None,
         };
         let welcome = Welcome {
             fingerprint: Fingerprint(5),

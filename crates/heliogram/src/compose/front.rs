@@ -1,21 +1,22 @@
 //! The side of the clients: a gateway, its listeners and its RSA keys.
 
 use std::net::SocketAddr;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::anyhow;
-use heliogram_gateway::{ExchangeConfig, Gateway, Listener, ListenerKind};
+use heliogram_gateway::{Control, ExchangeConfig, Gateway, Listener, ListenerKind};
 use heliogram_ports::metrics::Measured;
 use heliogram_ports::{AuthKeys, SessionPort};
 use heliogram_proto::edge::network::Network;
-use heliogram_proto::exchange::server::{Dcs, Keyring};
-use heliogram_proto::ids::Term;
+use heliogram_proto::exchange::server::{Dcs, Keyring, Terms};
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 
 use super::next_step;
 use crate::config::{self, Config};
+use crate::endpoints::Endpoints;
 use crate::observed::Observed;
 use crate::server_key::ServerKey;
 use crate::welcome;
@@ -23,8 +24,21 @@ use crate::welcome;
 /// A gateway that runs.
 #[derive(Debug)]
 pub(super) struct Front {
+    control: Control,
     stop: oneshot::Sender<()>,
     running: JoinHandle<()>,
+}
+
+/// What a gateway needs of the rest of a server.
+pub(super) struct Rest {
+    /// Finds keys, and keeps new ones.
+    pub(super) keys: Arc<dyn AuthKeys>,
+    /// Takes messages.
+    pub(super) sessions: Arc<dyn SessionPort>,
+    /// The terms in which first salts are valid.
+    pub(super) term: Terms,
+    /// There are gateways elsewhere that clients can go to.
+    pub(super) has_others: bool,
 }
 
 /// A gateway whose listeners are bound.
@@ -41,13 +55,7 @@ impl Bound {
     /// # Errors
     ///
     /// If an RSA key can't be used, or an address can't be bound.
-    pub(super) fn bind(
-        config: &Config,
-        keys: Arc<dyn AuthKeys>,
-        sessions: Arc<dyn SessionPort>,
-        term: Term,
-        observed: &Observed,
-    ) -> anyhow::Result<Self> {
+    pub(super) fn bind(config: &Config, rest: Rest, observed: &Observed) -> anyhow::Result<Self> {
         let key = ServerKey::load(&config.data, &config.server_keys)?;
         let exchange = ExchangeConfig {
             keys: Keyring::new(key.all().cloned()),
@@ -59,20 +67,23 @@ impl Bound {
                     .collect(),
             ),
             legacy_padding: true,
-            term: term.into(),
+            term: rest.term,
         };
         let mut gateway = gateway_config(config);
         gateway.tracer = observed.tracer();
-        let gateway = Gateway::bind(gateway, keys, sessions, exchange)
+        if rest.has_others {
+            // One half to send clients to them, the other for those that are still waited for.
+            gateway.shutdown_grace /= 2;
+            gateway.leave_spread = gateway.shutdown_grace;
+        }
+        let gateway = Gateway::bind(gateway, rest.keys, rest.sessions, exchange)
             .map_err(|error| anyhow!("{error}{}", next_step(error.kind())))?;
         Ok(Self { gateway, key })
     }
 
     /// Returns the addresses of one kind of listener, in the order of the configuration.
     pub(super) fn addresses(&self, kind: ListenerKind) -> Vec<SocketAddr> {
-        let listeners = self.gateway.addresses().into_iter();
-        let of_kind = listeners.filter(|listener| listener.kind == kind);
-        of_kind.map(|listener| listener.address).collect()
+        of_kind(&self.gateway.addresses(), kind)
     }
 
     /// Returns who has the gateway's numbers.
@@ -82,16 +93,40 @@ impl Bound {
 
     /// Lets clients in.
     pub(super) fn run(self) -> Front {
+        let control = self.gateway.control();
         let (stop, stopped) = oneshot::channel();
         let running = tokio::spawn(self.gateway.run(async {
             // The sender is dropped only with the server: then it is to end, too.
             let _ = stopped.await;
         }));
-        Front { stop, running }
+        Front {
+            control,
+            stop,
+            running,
+        }
     }
 }
 
 impl Front {
+    /// Reads the RSA keys anew, and listens where this configuration says.
+    ///
+    /// # Errors
+    ///
+    /// If a key can't be used, or an address can't be bound: nothing is changed then but the keys.
+    pub(super) fn reload(&self, data: &Path, config: &Config) -> anyhow::Result<()> {
+        let key = ServerKey::load(data, &config.server_keys)?;
+        self.control.set_keys(Keyring::new(key.all().cloned()));
+        let listened = self.control.listen(&listeners(config));
+        listened.map_err(|error| anyhow!("{error}{}", next_step(error.kind())))
+    }
+
+    /// Says where it listens now.
+    pub(super) fn addresses(&self, endpoints: &mut Endpoints) {
+        let addresses = self.control.addresses();
+        endpoints.tcp = of_kind(&addresses, ListenerKind::Tcp);
+        endpoints.websocket = of_kind(&addresses, ListenerKind::WebSocket);
+    }
+
     /// Lets nobody in any more, and ends once what is running has been answered.
     pub(super) async fn shutdown(self) {
         // The receiver is gone only if the gateway has ended by itself.
@@ -100,6 +135,11 @@ impl Front {
             tracing::error!(%error, "the gateway did not end in order");
         }
     }
+}
+
+fn of_kind(listeners: &[Listener], kind: ListenerKind) -> Vec<SocketAddr> {
+    let of_kind = listeners.iter().filter(|listener| listener.kind == kind);
+    of_kind.map(|listener| listener.address).collect()
 }
 
 /// Returns what clients are told: the operator knows better than the sockets.

@@ -2,7 +2,8 @@
 
 use std::sync::Arc;
 
-use heliogram_grpc::Bound;
+use anyhow::Context as _;
+use heliogram_grpc::{Bound, Tls};
 use heliogram_ports::metrics::Measured;
 use heliogram_ports::trace::SpanSide;
 use heliogram_ports::{Backend, Pushes};
@@ -12,60 +13,75 @@ use heliogram_session::LocalPort;
 use heliogram_store_cluster::KeptUsers;
 use tokio::runtime::Handle;
 
+use super::certificates;
 use super::store::Store;
 use crate::apart::Apart;
 use crate::backend::{BuiltIn, DataCentres};
-use crate::config::{self, Config};
+use crate::config::Config;
 use crate::observed::Observed;
 
-/// A host of sessions whose backend is there.
-pub(super) struct Host {
-    /// The sessions.
-    pub(super) sessions: LocalPort,
-    /// Answers where there is no other backend; to be told where clients reach the gateway.
+/// What answers calls of a host.
+pub(super) struct Behind {
+    /// All of it.
+    pub(super) backend: Arc<dyn Backend>,
+    /// Answers where there is no other backend; to be told where clients reach a gateway.
     pub(super) built_in: Arc<BuiltIn>,
-    /// Where backends push, bound.
-    pub(super) pushed: Option<Bound>,
-    /// Numbers of it all.
-    pub(super) measured: Vec<Arc<dyn Measured>>,
+    /// The certificates for backends.
+    pub(super) tls: Option<Tls>,
+    apart: Apart,
 }
 
-impl Host {
-    /// Puts a host in front of the configured backend, and listens for its updates.
+impl Behind {
+    /// Puts together what the configuration asks for. Without certificates of their own for backends those of the cluster
+    /// are used.
     ///
     /// # Errors
     ///
-    /// If certificates can't be used, or an address can't be bound.
-    pub(super) async fn start(
+    /// If certificates can't be used, or a method is of no layer.
+    pub(super) fn new(
         config: &Config,
         store: &Store,
-        term: Term,
+        cluster: Option<Tls>,
         observed: &Observed,
     ) -> anyhow::Result<Self> {
         let built_in = Arc::new(BuiltIn::new(DataCentres::new(
             config.dc,
             config.served_dcs.clone(),
         )));
-        let backend = backend_config(config);
-        let apart = Apart::new(&backend, Arc::<BuiltIn>::clone(&built_in), observed)?;
+        let own = certificates(config.backend.tls.as_ref()).context("keys `backend.tls`")?;
+        let tls = own.or(cluster);
+        let apart = Apart::new(
+            &config.backend,
+            Arc::<BuiltIn>::clone(&built_in),
+            tls.clone(),
+            observed,
+        )?;
         let answering = observed.backend(Arc::clone(&apart.backend), SpanSide::Answers);
-        let sessions = LocalPort::new(
-            &host_config(config, store, term),
-            shards(),
-            Arc::clone(&store.keys),
-            with_users(answering, store),
-            Handle::current(),
-        );
-        let mut measured = apart.measured.clone();
-        measured.push(Arc::new(sessions.clone()));
-        let pushes: Arc<dyn Pushes> = Arc::new(sessions.clone());
-        let pushed = apart.listen(&backend, pushes).await?;
         Ok(Self {
-            sessions,
+            backend: with_users(answering, store),
             built_in,
-            pushed,
-            measured,
+            tls,
+            apart,
         })
+    }
+
+    /// Listens for updates that backends push, if it is to.
+    ///
+    /// # Errors
+    ///
+    /// If the address can't be bound.
+    pub(super) async fn listen(
+        &self,
+        config: &Config,
+        sessions: &LocalPort,
+    ) -> anyhow::Result<Option<Bound>> {
+        let pushes: Arc<dyn Pushes> = Arc::new(sessions.clone());
+        self.apart.listen(&config.backend, pushes).await
+    }
+
+    /// Returns who has numbers.
+    pub(super) fn measured(&self) -> Vec<Arc<dyn Measured>> {
+        self.apart.measured.clone()
     }
 }
 
@@ -80,14 +96,8 @@ fn with_users(backend: Arc<dyn Backend>, store: &Store) -> Arc<dyn Backend> {
     }
 }
 
-/// One certificate of a process is enough for both.
-fn backend_config(config: &Config) -> config::Backend {
-    let mut backend = config.backend.clone();
-    backend.tls = backend.tls.or_else(|| config.cluster.tls.clone());
-    backend
-}
-
-fn host_config(config: &Config, store: &Store, term: Term) -> host::Config {
+/// Returns what hosts are told.
+pub(super) fn host_config(config: &Config, store: &Store, term: Term) -> host::Config {
     let mut host = host::Config::new(term, store.salt_secret.clone());
     let allowed = &config.api.allowed;
     host.api_ids = (!allowed.is_empty()).then(|| {
@@ -97,9 +107,4 @@ fn host_config(config: &Config, store: &Store, term: Term) -> host::Config {
             .collect()
     });
     host
-}
-
-/// More than threads, so that two of them seldom want the same lock.
-fn shards() -> usize {
-    std::thread::available_parallelism().map_or(4, |threads| threads.get() * 4)
 }

@@ -3,19 +3,22 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use anyhow::{Context as _, anyhow};
+use anyhow::Context as _;
 use heliogram_gateway::ListenerKind;
 use heliogram_grpc::{
-    Address, Gateways, KeysService, RemoteKeys, RingSessions, Role, SessionsService, dial,
+    Address, Bound, Gateways, KeysService, RemoteKeys, RingSessions, Role, SessionsService, dial,
 };
+use heliogram_ports::metrics::Measured;
 use heliogram_ports::{AuthKeys, SessionPort};
 use heliogram_proto::ids::Term;
+use heliogram_session::LocalPort;
+use tokio::runtime::Handle;
 use tokio::task::JoinHandle;
 
-use super::host::Host;
+use super::front::{self, Rest};
+use super::host::{Behind, host_config};
 use super::store::Store;
-use super::{Server, front, next_step};
-use crate::admin::{Access, Admin, Readiness, Shown};
+use super::{Server, administer, background};
 use crate::config::Config;
 use crate::endpoints::Endpoints;
 use crate::files;
@@ -35,44 +38,53 @@ impl Server {
         Endpoints::forget(&config.data).context("an old endpoints.json can't be removed")?;
         let term = store.begin_term().await?;
         let observed = Observed::start(&config, "heliogram")?;
-        let Host {
-            sessions,
-            built_in,
-            pushed,
-            mut measured,
-        } = Host::start(&config, &store, term, &observed).await?;
+        let behind = Behind::new(&config, &store, None, &observed)?;
+        let sessions = LocalPort::new(
+            &host_config(&config, &store, term),
+            shards(),
+            Arc::clone(&store.keys),
+            Arc::clone(&behind.backend),
+            Handle::current(),
+        );
+        let pushed = behind.listen(&config, &sessions).await?;
         let mut tasks = Vec::new();
-        let (keys, port): (Arc<dyn AuthKeys>, Arc<dyn SessionPort>) = if through_grpc {
-            let port: Arc<dyn SessionPort> = Arc::new(sessions.clone());
-            let (keys, port, served) =
-                apart(&config.data, Arc::clone(&store.keys), port, term, &observed).await?;
+        let port: Arc<dyn SessionPort> = Arc::new(sessions.clone());
+        let (keys, port) = if through_grpc {
+            let store = Arc::clone(&store.keys);
+            let (keys, port, served) = apart(&config.data, store, port, term, &observed).await?;
             tasks.push(served);
             (keys, port)
         } else {
-            (Arc::clone(&store.keys), Arc::new(sessions.clone()))
+            (Arc::clone(&store.keys), port)
         };
-        let front = front::Bound::bind(&config, keys, port, term, &observed)?;
-        let access = Access::load(config.admin.token_file.as_deref())?;
-        let admin = Admin::bind(config.listen.admin).await.map_err(|error| {
-            let (address, help) = (config.listen.admin, next_step(error.kind()));
-            anyhow!("can't listen on {address} (admin): {error}{help}")
-        })?;
+        let rest = Rest {
+            keys,
+            sessions: port,
+            term: term.into(),
+            has_others: false,
+        };
+        let front = front::Bound::bind(&config, rest, &observed)?;
+        let mut measured = behind.measured();
+        measured.extend([
+            Arc::new(sessions.clone()) as Arc<dyn Measured>,
+            front.measured(),
+        ]);
+        measured.extend(store.measured);
+        measured.extend(observed.measured());
+        let push = pushed.as_ref().map(Bound::address).transpose()?;
+        let (admin, readiness, answering) = administer(&config, store.checks, measured).await?;
         let endpoints = Endpoints {
             tcp: front.addresses(ListenerKind::Tcp),
             websocket: front.addresses(ListenerKind::WebSocket),
-            admin: admin.address()?,
+            admin,
+            cluster: None,
+            push: push.map(|address| address.to_string()),
         };
-        built_in.publish(front::advertised(&config, &endpoints.tcp));
+        behind
+            .built_in
+            .publish(front::advertised(&config, &endpoints.tcp));
         let welcome = Welcome::new(&front.key, &config, &endpoints).to_string();
-        measured.push(front.measured());
-        measured.extend(store.measured);
-        measured.extend(observed.measured());
-        let readiness = Readiness::new(store.checks);
-        tasks.push(tokio::spawn(admin.serve(Shown {
-            readiness: readiness.clone(),
-            access,
-            measured,
-        })));
+        tasks.push(answering);
         tasks.push(tokio::spawn(async move { sessions.run().await }));
         tasks.extend(pushed.map(background));
         Ok(Self {
@@ -81,10 +93,17 @@ impl Server {
             data: config.data,
             readiness,
             front: Some(front.run()),
+            node: None,
             observed,
+            certificates: behind.tls.into_iter().collect(),
             tasks,
         })
     }
+}
+
+/// More than threads, so that two of them seldom want the same lock.
+fn shards() -> usize {
+    std::thread::available_parallelism().map_or(4, |threads| threads.get() * 4)
 }
 
 type Apart = (Arc<dyn AuthKeys>, Arc<dyn SessionPort>, JoinHandle<()>);
@@ -110,13 +129,4 @@ async fn apart(
         Arc::new(RingSessions::of_one(channel, Some(term))),
         background(bound),
     ))
-}
-
-/// Serves until the process ends.
-pub(super) fn background(bound: heliogram_grpc::Bound) -> JoinHandle<()> {
-    tokio::spawn(async move {
-        if let Err(error) = bound.serve(std::future::pending()).await {
-            tracing::error!(%error, "a gRPC server has ended");
-        }
-    })
 }

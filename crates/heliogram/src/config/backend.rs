@@ -4,7 +4,7 @@ use std::num::NonZeroU32;
 use std::path::PathBuf;
 
 use anyhow::{Context as _, ensure};
-use heliogram_grpc::{Address, limits};
+use heliogram_grpc::{Address, TlsFiles, limits};
 use serde::{Deserialize, Serialize};
 
 /// Who answers calls.
@@ -71,10 +71,21 @@ pub(crate) struct Route {
 pub(crate) struct Tls {
     /// Of the authority that all processes have theirs from.
     pub(crate) authority: PathBuf,
-    /// Of this process, for the role of a session node.
+    /// Of this process, for its role.
     pub(crate) certificate: PathBuf,
     /// Its private key.
     pub(crate) key: PathBuf,
+}
+
+impl Tls {
+    /// Returns the files as they are read.
+    pub(crate) fn files(self) -> TlsFiles {
+        TlsFiles {
+            authority: self.authority,
+            certificate: self.certificate,
+            key: self.key,
+        }
+    }
 }
 
 impl Backend {

@@ -1,10 +1,13 @@
 //! How the processes of a cluster find and reach each other.
 
+use std::path::{Path, PathBuf};
+
 use anyhow::{Context as _, ensure};
 use heliogram_grpc::Address;
 use serde::{Deserialize, Serialize};
 
 use super::Tls;
+use crate::files;
 
 /// How the processes of a cluster find and reach each other.
 #[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
@@ -14,6 +17,12 @@ pub(crate) struct Cluster {
     pub(crate) name: String,
     /// Where etcd is reached, as `http://host:port` or `https://host:port`.
     pub(crate) etcd: Vec<String>,
+    /// Who this process is to etcd, if it asks.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) etcd_user: Option<String>,
+    /// A file with the password of that user.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) etcd_password_file: Option<PathBuf>,
     /// A session node's name: the same after a restart, no other's. The machine's name if it is not given.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) node: Option<String>,
@@ -30,6 +39,39 @@ pub(crate) struct Cluster {
 }
 
 impl Cluster {
+    /// Returns name and password for etcd, if it asks for them.
+    ///
+    /// # Errors
+    ///
+    /// If the password can't be read.
+    pub(crate) fn etcd_user(&self) -> anyhow::Result<Option<(String, String)>> {
+        let (Some(user), Some(file)) = (&self.etcd_user, &self.etcd_password_file) else {
+            return Ok(None);
+        };
+        let password = files::read_line(file);
+        let password = password
+            .with_context(|| format!("key `cluster.etcd_password_file`: {}", file.display()))?;
+        Ok(Some((user.clone(), password)))
+    }
+
+    /// Returns this session node's name.
+    ///
+    /// # Errors
+    ///
+    /// If none is given and the machine has none.
+    pub(crate) fn node(&self) -> anyhow::Result<String> {
+        if let Some(node) = &self.node {
+            return Ok(node.clone());
+        }
+        let machine = std::fs::read_to_string(Path::new(MACHINE_NAME_FILE)).unwrap_or_default();
+        let machine = machine.trim();
+        ensure!(
+            is_name(machine),
+            "key `cluster.node`: this machine has no name that could be the node's; choose one"
+        );
+        Ok(machine.to_owned())
+    }
+
     /// Checks what no value can know alone.
     ///
     /// # Errors
@@ -58,6 +100,10 @@ impl Cluster {
             "key `cluster.etcd`: expected addresses such as \"http://127.0.0.1:2379\""
         );
         ensure!(
+            self.etcd_user.is_some() == self.etcd_password_file.is_some(),
+            "keys `cluster.etcd_user` and `cluster.etcd_password_file`: expected both or neither"
+        );
+        ensure!(
             (LEASE_S_MIN..=LEASE_S_MAX).contains(&self.lease_s),
             "key `cluster.lease_s`: expected seconds from {LEASE_S_MIN} to {LEASE_S_MAX}"
         );
@@ -70,6 +116,8 @@ impl Default for Cluster {
         Self {
             name: "heliogram".to_owned(),
             etcd: vec!["http://127.0.0.1:2379".to_owned()],
+            etcd_user: None,
+            etcd_password_file: None,
             node: None,
             listen: "127.0.0.1:7003".to_owned(),
             advertise: None,
@@ -101,3 +149,6 @@ const LEASE_S_MIN: u32 = 2;
 
 /// Above, a crash is noticed later than people wait.
 const LEASE_S_MAX: u32 = 600;
+
+/// Source: <https://docs.kernel.org/admin-guide/sysctl/kernel.html#hostname-domainname>.
+const MACHINE_NAME_FILE: &str = "/proc/sys/kernel/hostname";

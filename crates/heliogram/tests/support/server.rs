@@ -20,10 +20,15 @@ pub(crate) struct Server {
 impl Server {
     /// Starts a server on a directory and waits until it listens.
     pub(crate) fn start(data: &Path, options: &[&str]) -> Self {
+        Self::spawn(data, &mut command(data, options))
+    }
+
+    /// Starts a server by a command and waits until it is ready.
+    pub(crate) fn spawn(data: &Path, command: &mut Command) -> Self {
         let endpoints_file = data.join("endpoints.json");
         // What a killed server has left.
         let _ = std::fs::remove_file(&endpoints_file);
-        let mut child = command(data, options).spawn().unwrap();
+        let mut child = command.spawn().unwrap();
         let patience = Instant::now() + Duration::from_secs(30);
         while !endpoints_file.exists() {
             let (ended, mut error) = (child.try_wait().unwrap(), String::new());
@@ -36,12 +41,20 @@ impl Server {
             std::thread::sleep(Duration::from_millis(5));
         }
         let endpoints = serde_json::from_slice(&std::fs::read(&endpoints_file).unwrap()).unwrap();
-        let public_pem = std::fs::read_to_string(data.join("server_public.pem")).unwrap();
+        // A session node has none.
+        let public_pem = std::fs::read_to_string(data.join("server_public.pem"));
         Self {
             child,
             endpoints,
-            public_pem,
+            public_pem: public_pem.unwrap_or_default(),
         }
+    }
+
+    /// Sends a signal, by its name without SIG.
+    pub(crate) fn signal(&self, name: &str) {
+        let id = self.child.id().to_string();
+        let sent = Command::new("kill").args(["-s", name, &id]).status();
+        assert!(sent.unwrap().success());
     }
 
     pub(crate) fn tcp(&self) -> SocketAddr {
