@@ -4,8 +4,7 @@ use std::sync::Arc;
 
 use anyhow::Context as _;
 use heliogram_gateway::ListenerKind;
-use heliogram_grpc::etcd::Etcd;
-use heliogram_grpc::{NodesKeys, RingSessions};
+use heliogram_grpc::{Etcd, NodesKeys, RingSessions};
 use heliogram_ports::discovery::Discovery;
 use heliogram_proto::exchange::server::Terms;
 

@@ -4,8 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context as _;
-use heliogram_grpc::Tls;
-use heliogram_grpc::etcd::{Etcd, EtcdConfig};
+use heliogram_grpc::{Etcd, EtcdConfig, Tls};
 
 use crate::config;
 
@@ -15,7 +14,7 @@ use crate::config;
 ///
 /// If an endpoint can't be used, or the password's file can't be read.
 pub(super) fn discover(config: &config::Cluster, tls: Option<&Tls>) -> anyhow::Result<Arc<Etcd>> {
-    let etcd = Etcd::connect(EtcdConfig {
+    let etcd = Etcd::connect(&EtcdConfig {
         endpoints: config.etcd.clone(),
         cluster: config.name.clone(),
         lease: Duration::from_secs(config.lease_s.into()),

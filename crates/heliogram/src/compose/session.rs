@@ -5,9 +5,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context as _, ensure};
-use heliogram_grpc::etcd::Etcd;
 use heliogram_grpc::{
-    Address, Bound, Gateways, KeysService, OwnersService, RemoteOwners, SessionsService, Tls,
+    Address, Bound, Etcd, Gateways, KeysService, OwnersService, RemoteOwners, SessionsService, Tls,
 };
 use heliogram_ports::SessionPort;
 use heliogram_ports::discovery::{self, Discovery};
