@@ -60,6 +60,8 @@ impl Inner {
         for pair in &snapshot.kvs {
             known.put(&self.keys, pair);
         }
+        // Whoever is woken by the view may ask.
+        self.is_watching.store(true, Ordering::Relaxed);
         self.publish(&known);
         self.counts.snapshots.add_one();
         seen.snapshots += 1;
@@ -83,7 +85,6 @@ impl Inner {
                 WatchClient::new(channel).watch(request).await
             });
         let mut responses = opened.await?;
-        self.is_watching.store(true, Ordering::Relaxed);
         while let Some(response) = responses.message().await? {
             if response.canceled {
                 return Err(Status::aborted(response.cancel_reason));
