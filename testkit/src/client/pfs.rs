@@ -1,13 +1,16 @@
 //! Perfect forward secrecy: a client whose permanent key is never used on the wire, and whose temporary ones are renewed.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use heliogram_crypto::AuthKey;
+use heliogram_proto::cx::Mono;
 use heliogram_proto::ids::{Identity, Salt, Term};
 use heliogram_proto::port::{FirstSalt, KeyFacts, KeyKind, KeyRecord, Reply};
 use heliogram_proto::session::{self, Session};
 use rand_chacha::rand_core::Rng;
 
+use crate::queue::Event;
 use crate::world::World;
 
 /// What a client with a permanent key behind its temporary one knows.
@@ -28,6 +31,8 @@ pub(crate) enum Binding {
     /// The call that asks for it.
     Asked(u64),
     Bound,
+    /// It is asked for again from this time on.
+    Refused(Mono),
 }
 
 impl World {
@@ -89,8 +94,10 @@ impl World {
         let Some(pfs) = &mut state.pfs else {
             return;
         };
-        if pfs.state != Binding::Unbound {
-            return;
+        match pfs.state {
+            Binding::Unbound => {}
+            Binding::Refused(until) if until <= self.now => {}
+            Binding::Asked(_) | Binding::Bound | Binding::Refused(_) => return,
         }
         let what = session::client::Binding {
             perm_key: &pfs.perm,
@@ -109,12 +116,13 @@ impl World {
             return false;
         }
         let is_bound = matches!(reply, Reply::Result(_));
+        let again_at = self.now + PAUSE;
         self.set_binding(
             client,
             if is_bound {
                 Binding::Bound
             } else {
-                Binding::Unbound
+                Binding::Refused(again_at)
             },
         );
         if is_bound {
@@ -123,6 +131,7 @@ impl World {
             self.step_client(client, Session::reconnected);
         } else {
             self.coverage.fault("binding refused");
+            self.queue.push(again_at, Event::ClientTick { client });
             let Identity(perm) = self.clients[client].identity();
             if !self.is_good(perm) {
                 self.take_new_key(client);
@@ -185,3 +194,6 @@ impl World {
         }
     }
 }
+
+/// Between a refusal and the next request. A host remembers only so many calls that have failed.
+const PAUSE: Duration = Duration::from_millis(200);
