@@ -132,6 +132,19 @@ impl Etcd {
         self.start_again()
     }
 
+    /// Lets nobody in any more but the user `root` with this password. Only without certificates.
+    ///
+    /// # Errors
+    ///
+    /// When it does not answer, or refuses.
+    pub fn require_password(&self, password: &str) -> io::Result<()> {
+        let root = format!(r#"{{"name":"root","password":"{password}"}}"#);
+        self.post("/v3/auth/user/add", &root)?;
+        self.post("/v3/auth/role/add", r#"{"name":"root"}"#)?;
+        self.post("/v3/auth/user/grant", r#"{"user":"root","role":"root"}"#)?;
+        self.post("/v3/auth/enable", "{}")
+    }
+
     /// Stops it in the middle of what it does (`SIGSTOP`): it still takes connections, and answers nothing.
     ///
     /// # Errors
@@ -168,13 +181,29 @@ impl Etcd {
 
     fn is_well(&self) -> io::Result<bool> {
         let [_, port] = self.inner_ports;
-        let mut stream = TcpStream::connect((Ipv4Addr::LOCALHOST, port))?;
-        stream.set_read_timeout(Some(Duration::from_secs(1)))?;
-        stream.write_all(b"GET /health HTTP/1.0\r\n\r\n")?;
-        let mut answer = Vec::new();
-        stream.take(4096).read_to_end(&mut answer)?;
-        Ok(String::from_utf8_lossy(&answer).contains(r#"{"health":"true"}"#))
+        let answer = ask(port, "GET /health HTTP/1.0\r\n\r\n")?;
+        Ok(answer.contains(r#"{"health":"true"}"#))
     }
+
+    fn post(&self, path: &str, body: &str) -> io::Result<()> {
+        let length = body.len();
+        let request = format!("POST {path} HTTP/1.0\r\nContent-Length: {length}\r\n\r\n{body}");
+        let answer = ask(self.port, &request)?;
+        let is_done = answer.starts_with("HTTP/1.0 200");
+        is_done
+            .then_some(())
+            .ok_or_else(|| io::Error::other(answer))
+    }
+}
+
+/// Sends a request, and returns the beginning of the answer.
+fn ask(port: u16, request: &str) -> io::Result<String> {
+    let mut stream = TcpStream::connect((Ipv4Addr::LOCALHOST, port))?;
+    stream.set_read_timeout(Some(PATIENCE))?;
+    stream.write_all(request.as_bytes())?;
+    let mut answer = Vec::new();
+    stream.take(4096).read_to_end(&mut answer)?;
+    Ok(String::from_utf8_lossy(&answer).into_owned())
 }
 
 impl Drop for Etcd {
@@ -184,3 +213,5 @@ impl Drop for Etcd {
         let _ = std::fs::remove_dir_all(&self.dir);
     }
 }
+
+const PATIENCE: Duration = Duration::from_secs(5);

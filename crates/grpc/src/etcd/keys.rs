@@ -42,6 +42,11 @@ impl Keys {
         format!("{}nodes/{name}", self.prefix)
     }
 
+    /// Returns the key that says which store this is: a value of its own for each that was ever begun with.
+    pub(super) fn birth(&self) -> String {
+        format!("{}birth", self.prefix)
+    }
+
     pub(super) fn partition(&self, partition: Partition) -> String {
         format!("{}partitions/{:02}", self.prefix, partition.number())
     }
@@ -103,7 +108,8 @@ impl Known {
                 });
                 self.set(partition, owner);
             }
-            None => tracing::debug!("etcd has a key that is none of a cluster's"),
+            // Of a later version, or the birth.
+            None => {}
         }
     }
 

@@ -2,14 +2,17 @@
 
 use std::sync::Arc;
 
+use bytes::Bytes;
 use heliogram_ports::discovery::Node;
+use heliogram_ports::random;
 use heliogram_proto::ids::Term;
 use heliogram_proto::ring::Partition;
+use rand_core::Rng as _;
 use tokio_stream::StreamExt as _;
 
 use super::client::Refused;
 use super::keys::{Key, owner_value, read_owner};
-use super::{Inner, is_name};
+use super::{ANOTHER_STORE, Inner, is_name};
 use crate::generated::etcd::compare::{CompareResult, CompareTarget, TargetUnion};
 use crate::generated::etcd::kv_client::KvClient;
 use crate::generated::etcd::lease_client::LeaseClient;
@@ -171,18 +174,20 @@ impl Inner {
 
     /// Writes the node's key unless there is one; tells whether it is ours then.
     async fn put_node(&self, node: &Node) -> Result<bool, Refused> {
+        let birth = self.birth().await?;
         let lease = self.lease().await?;
         let key = self.keys.node(&node.name);
         let txn = TxnRequest {
-            compare: vec![is_absent(&key)],
+            compare: vec![is_absent(&key), is_value(&self.keys.birth(), birth)],
             success: vec![put(&key, &node.address, lease)],
             failure: vec![range(&key)],
         };
         match self.txn(txn).await {
-            Ok(answer) => {
-                let is_ours = found(&answer).is_some_and(|pair| pair.lease == lease);
-                Ok(answer.succeeded || is_ours)
-            }
+            Ok(answer) if answer.succeeded => Ok(true),
+            Ok(answer) => match found(&answer) {
+                Some(pair) => Ok(pair.lease == lease),
+                None => Err(Refused::Said(ANOTHER_STORE.to_owned())),
+            },
             Err(refused) => {
                 if refused == Refused::Absent {
                     self.forget(lease);
@@ -228,6 +233,24 @@ impl Inner {
             }
         }
         Ok(())
+    }
+
+    /// Returns what the store is known by; makes it known if it is new.
+    async fn birth(&self) -> Result<Bytes, Refused> {
+        if let Some(birth) = self.birth.lock().clone() {
+            return Ok(birth);
+        }
+        let key = self.keys.birth();
+        let new = format!("{:016x}", random::lend().next_u64());
+        let txn = TxnRequest {
+            compare: vec![is_absent(&key)],
+            success: vec![put(&key, &new, NO_LEASE)],
+            failure: vec![range(&key)],
+        };
+        let answer = self.txn(txn).await?;
+        let birth = found(&answer).map_or_else(|| new.into(), |pair| pair.value.clone());
+        // The first word counts, be it this or a snapshot's.
+        Ok(self.birth.lock().get_or_insert(birth).clone())
     }
 
     /// Returns this process's lease; asks for one if there is none.
@@ -293,6 +316,10 @@ fn is_of(key: &str, lease: i64) -> Compare {
     compare(key, CompareTarget::Lease, TargetUnion::Lease(lease))
 }
 
+fn is_value(key: &str, value: Bytes) -> Compare {
+    compare(key, CompareTarget::Value, TargetUnion::Value(value))
+}
+
 fn compare(key: &str, target: CompareTarget, to: TargetUnion) -> Compare {
     Compare {
         result: CompareResult::Equal.into(),
@@ -313,7 +340,7 @@ fn put(key: &str, value: &str, lease: i64) -> RequestOp {
 fn range(key: &str) -> RequestOp {
     op(Op::RequestRange(RangeRequest {
         key: key.to_owned().into(),
-        range_end: bytes::Bytes::new(),
+        range_end: Bytes::new(),
     }))
 }
 
@@ -339,3 +366,6 @@ fn found(answer: &TxnResponse) -> Option<&KeyValue> {
 
 /// Each time somebody else has come in between.
 const JOIN_ATTEMPTS_MAX: usize = 3;
+
+/// Of a key that stays.
+const NO_LEASE: i64 = 0;

@@ -3,6 +3,7 @@
 //! ```text
 //! /<cluster>/nodes/<name>         where the node is reached
 //! /<cluster>/partitions/<00..63>  the owner's name, a space, and where it is reached
+//! /<cluster>/birth                which store this is
 //! ```
 //!
 //! Both kinds of keys end with the lease of the process that has written them. The revision that has made a partition's key is
@@ -21,6 +22,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+use bytes::Bytes;
 use heliogram_ports::discovery::{Discovery, Node, View};
 use heliogram_ports::metrics::{Count, Measured, Meter, Metric};
 use heliogram_ports::{BoxFuture, Unavailable};
@@ -111,6 +113,9 @@ fn is_name(name: &str) -> bool {
 
 const NAME_BYTES_MAX: usize = 128;
 
+/// What is said of an etcd that is not the one from before.
+const ANOTHER_STORE: &str = "it has lost what was in it, or is another one; if that is meant, stop all nodes and gateways, and start them again";
+
 /// A process's place in a cluster, by etcd. What is known of it goes with the last of its lease when this is dropped.
 pub struct Etcd {
     inner: Arc<Inner>,
@@ -138,6 +143,7 @@ impl Etcd {
             view: tokio::sync::watch::Sender::default(),
             member: Mutex::default(),
             turn: tokio::sync::Mutex::default(),
+            birth: Mutex::default(),
             wake: Notify::new(),
             is_watching: AtomicBool::new(false),
             counts: Counts::default(),
@@ -179,6 +185,8 @@ struct Inner {
     member: Mutex<Member>,
     /// One at a time becomes a node, or ceases to be one.
     turn: tokio::sync::Mutex<()>,
+    /// The store that is believed, once one is known. Another would give terms anew that were given before.
+    birth: Mutex<Option<Bytes>>,
     /// There is something to do for who keeps the lease.
     wake: Notify,
     /// Changes are being heard of.

@@ -8,8 +8,8 @@ use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::Status;
 
-use super::Inner;
 use super::keys::Known;
+use super::{ANOTHER_STORE, Inner};
 use crate::generated::etcd::event::EventType;
 use crate::generated::etcd::kv_client::KvClient;
 use crate::generated::etcd::watch_client::WatchClient;
@@ -21,13 +21,12 @@ use crate::retry::Pause;
 
 /// Keeps the view up to date, for ever.
 pub(super) async fn follow(inner: Arc<Inner>) {
-    let mut seen = Seen::default();
     let (mut pause, mut is_told) = (Pause::default(), false);
     loop {
-        let (at, before) = (inner.client.at(), seen.snapshots);
-        let Err(status) = inner.follow_once(&mut seen).await;
+        let (at, before) = (inner.client.at(), inner.counts.snapshots.load());
+        let Err(status) = inner.follow_once().await;
         inner.is_watching.store(false, Ordering::Relaxed);
-        if seen.snapshots > before {
+        if inner.counts.snapshots.load() > before {
             (pause, is_told) = (Pause::default(), false);
         }
         let (code, why) = (status.code(), status.message());
@@ -42,21 +41,12 @@ pub(super) async fn follow(inner: Arc<Inner>) {
     }
 }
 
-/// What was seen of etcd so far.
-#[derive(Default)]
-struct Seen {
-    snapshots: u64,
-    /// What etcd calls itself: no other is believed.
-    store: Option<u64>,
-}
-
 impl Inner {
     /// Follows one member until it is lost.
-    async fn follow_once(&self, seen: &mut Seen) -> Result<Infallible, Status> {
+    async fn follow_once(&self) -> Result<Infallible, Status> {
         let snapshot = self.snapshot().await?;
-        let header = snapshot.header.unwrap_or_default();
-        self.believe(header, seen)?;
-        let mut known = Known::new(u64::try_from(header.revision).unwrap_or(0));
+        let header = self.believe(&snapshot)?;
+        let mut known = Known::new(revision_of(header));
         for pair in &snapshot.kvs {
             known.put(&self.keys, pair);
         }
@@ -64,7 +54,6 @@ impl Inner {
         self.is_watching.store(true, Ordering::Relaxed);
         self.publish(&known);
         self.counts.snapshots.add_one();
-        seen.snapshots += 1;
 
         let (key, range_end) = self.keys.range();
         let create = WatchCreateRequest {
@@ -106,16 +95,22 @@ impl Inner {
         self.client.open(range, ask).await
     }
 
-    /// An etcd that has forgotten what it said, or is another one, would give terms anew that were given before.
-    fn believe(&self, header: ResponseHeader, seen: &mut Seen) -> Result<(), Status> {
-        let revision = u64::try_from(header.revision).unwrap_or(0);
-        let store = *seen.store.get_or_insert(header.cluster_id);
-        if store != header.cluster_id || revision < self.view.borrow().revision {
-            let why =
-                "it is not the etcd that was there before: start this node again if that is meant";
-            return Err(Status::failed_precondition(why));
+    /// An etcd that has lost its data, or is another one, would give terms anew that were given before.
+    fn believe(&self, snapshot: &RangeResponse) -> Result<ResponseHeader, Status> {
+        let header = snapshot.header.unwrap_or_default();
+        let key = self.keys.birth();
+        let birth = snapshot
+            .kvs
+            .iter()
+            .find(|pair| *pair.key == *key.as_bytes());
+        let birth = birth.map(|pair| pair.value.clone());
+        let mut known = self.birth.lock();
+        let is_same = known.is_none() || *known == birth;
+        if !is_same || revision_of(header) < self.view.borrow().revision {
+            return Err(Status::failed_precondition(ANOTHER_STORE));
         }
-        Ok(())
+        *known = birth;
+        Ok(header)
     }
 
     fn take(&self, known: &mut Known, events: &[Event]) {
@@ -139,4 +134,8 @@ impl Inner {
     fn publish(&self, known: &Known) {
         self.view.send_replace(Arc::new(known.view()));
     }
+}
+
+fn revision_of(header: ResponseHeader) -> u64 {
+    u64::try_from(header.revision).unwrap_or(0)
 }

@@ -106,7 +106,7 @@ pub struct Compare {
     pub target: i32,
     #[prost(bytes = "bytes", tag = "3")]
     pub key: ::prost::bytes::Bytes,
-    #[prost(oneof = "compare::TargetUnion", tags = "5, 8")]
+    #[prost(oneof = "compare::TargetUnion", tags = "5, 7, 8")]
     pub target_union: ::core::option::Option<compare::TargetUnion>,
 }
 /// Nested message and enum types in `Compare`.
@@ -178,10 +178,12 @@ pub mod compare {
             }
         }
     }
-    #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Oneof)]
+    #[derive(Clone, PartialEq, Eq, Hash, ::prost::Oneof)]
     pub enum TargetUnion {
         #[prost(int64, tag = "5")]
         CreateRevision(i64),
+        #[prost(bytes, tag = "7")]
+        Value(::prost::bytes::Bytes),
         #[prost(int64, tag = "8")]
         Lease(i64),
     }

@@ -136,6 +136,60 @@ async fn one_of_several_addresses_is_enough() {
 }
 
 #[tokio::test]
+async fn another_etcd_in_the_same_place_is_not_believed() {
+    let mut etcd = services::Etcd::start().unwrap();
+    let config = config_of(&etcd, "wiped");
+    let a = connect(&config);
+    a.join(node("a")).await.unwrap();
+    let term = a.claim(partition(1)).await.unwrap().unwrap();
+    let seen = until(&a, |it| it.owner(partition(1)).is_some()).await;
+    etcd.start_anew().unwrap();
+    // Somebody else believes it, and makes it older than the one before.
+    let stranger = connect(&config);
+    stranger.join(node("b")).await.unwrap();
+    for number in 0..8 {
+        let term = stranger.claim(partition(number)).await.unwrap().unwrap();
+        stranger.release(partition(number), term).await.unwrap();
+    }
+    // Long enough for a lease to end and for a snapshot to be read.
+    let waited = tokio::time::timeout(Duration::from_secs(4), a.newer(seen.revision)).await;
+    assert!(waited.is_err());
+    assert_eq!(a.view().owner(partition(1)).unwrap().term, term);
+    assert!(!a.is_up());
+    let names: Vec<_> = stranger
+        .view()
+        .nodes
+        .iter()
+        .map(|it| it.name.to_string())
+        .collect();
+    assert_eq!(names, ["b"], "it does not come back there");
+}
+
+#[tokio::test]
+async fn an_etcd_that_wants_a_password_is_told_it_again_when_it_has_forgotten() {
+    let mut etcd = services::Etcd::start().unwrap();
+    etcd.require_password("hunter2").unwrap();
+    let mut config = config_of(&etcd, "password");
+    let nobody = connect(&config);
+    assert_eq!(nobody.join(node("b")).await, Err(Unavailable));
+    config.user = Some(("root".into(), "wrong".into()));
+    let stranger = connect(&config);
+    assert_eq!(stranger.join(node("b")).await, Err(Unavailable));
+
+    config.user = Some(("root".into(), "hunter2".into()));
+    config.lease = Duration::from_secs(60);
+    let a = connect(&config);
+    a.join(node("a")).await.unwrap();
+    until(&a, |it| it.nodes == [node("a")]).await;
+    // What it has given out is in its memory alone.
+    etcd.kill().unwrap();
+    etcd.start_again().unwrap();
+    let term = a.claim(partition(1)).await.unwrap().unwrap();
+    let view = until(&a, |it| it.owner(partition(1)).is_some()).await;
+    assert_eq!(view.owner(partition(1)).unwrap().term, term);
+}
+
+#[tokio::test]
 async fn etcd_is_reached_with_certificates_and_not_without() {
     let authority = Authority::new();
     authority.issue_for("etcd", vec!["127.0.0.1".into()]);
