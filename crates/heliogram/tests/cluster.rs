@@ -6,17 +6,12 @@
 #[path = "support/mod.rs"]
 mod support;
 
-use std::io::{Read as _, Write as _};
-use std::net::{SocketAddr, TcpListener, TcpStream};
-use std::path::PathBuf;
-use std::process::{Command, Stdio};
-use std::time::{Duration, Instant};
+use std::process::Command;
 
 use bytes::Bytes;
 use heliogram_client::{Client, DataCentre, Method};
-use heliogram_testservices::{Etcd, MariaDb, Redis};
 
-use support::server::Server;
+use support::cluster::{Cluster, PATIENCE, end, free_address, get, until};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn clients_go_on_while_gateways_and_session_nodes_come_and_go() {
@@ -98,122 +93,6 @@ fn a_session_node_says_what_its_configuration_lacks() {
     assert!(error.contains("`store.kind`"), "{error}");
 }
 
-/// The databases, etcd, and where gateways are to be.
-struct Cluster {
-    _mariadb: MariaDb,
-    _redis: Redis,
-    _etcd: Etcd,
-    directory: tempfile::TempDir,
-    gateways: [SocketAddr; 2],
-}
-
-impl Cluster {
-    /// Starts what is not ours, and makes the tables.
-    fn start() -> Self {
-        let mariadb = MariaDb::start().unwrap();
-        let (redis, etcd) = (Redis::start().unwrap(), Etcd::start().unwrap());
-        let directory = tempfile::tempdir().unwrap();
-        let path = |name: &str| directory.path().join(name);
-        let master = path("master.key");
-        std::fs::write(&master, format!("1 {}\n", "5a".repeat(32))).unwrap();
-        let mode = std::os::unix::fs::PermissionsExt::from_mode(0o600);
-        std::fs::set_permissions(&master, mode).unwrap();
-        std::fs::write(path("mysql.url"), mariadb.url()).unwrap();
-        std::fs::write(path("redis.url"), redis.url()).unwrap();
-        let key = heliogram_crypto::rsa::PrivateKey::generate().unwrap();
-        let key = key.to_pkcs1_pem().unwrap();
-        std::fs::write(path("server.pem"), key.as_bytes()).unwrap();
-        let gateways = [free_address(), free_address()];
-        let text = format!(
-            "server_keys = [{:?}]\n\
-             [listen]\nadvertise = {gateways:?}\nwebsocket = []\nadmin = '127.0.0.1:0'\n\
-             [limits]\nshutdown_grace_s = 6\n\
-             [store]\nkind = 'cluster'\nmaster_key_file = {master:?}\nmysql_file = {:?}\nredis_file = {:?}\n\
-             [cluster]\netcd = [{:?}]\nlisten = '127.0.0.1:0'\nlease_s = 2\n",
-            path("server.pem"),
-            path("mysql.url"),
-            path("redis.url"),
-            etcd.url(),
-        );
-        // Addresses are text in TOML.
-        let listed = gateways.map(|address| format!("{:?}", address.to_string()));
-        let text = text.replace(
-            &format!("{gateways:?}"),
-            &format!("[{}]", listed.join(", ")),
-        );
-        std::fs::write(path("heliogram.toml"), text).unwrap();
-        let cluster = Self {
-            _mariadb: mariadb,
-            _redis: redis,
-            _etcd: etcd,
-            directory,
-            gateways,
-        };
-        let migrated = cluster.command("migrate").output().unwrap();
-        assert!(migrated.status.success());
-        cluster
-    }
-
-    fn session(&self, name: &str) -> Server {
-        let data = self.directory.path().join(name);
-        let mut command = self.command("session");
-        command.args(["--node", name]).arg("--data").arg(&data);
-        Server::spawn(&data, &mut command)
-    }
-
-    fn gateway(&self, name: &str, address: SocketAddr) -> Server {
-        let data = self.directory.path().join(name);
-        Server::spawn(&data, &mut self.gateway_command(name, address))
-    }
-
-    fn gateway_command(&self, name: &str, address: SocketAddr) -> Command {
-        let mut command = self.command("gateway");
-        let data: PathBuf = self.directory.path().join(name);
-        command.args(["--listen", &address.to_string()]);
-        command.arg("--data").arg(data);
-        command
-    }
-
-    fn command(&self, name: &str) -> Command {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_heliogram"));
-        let config = self.directory.path().join("heliogram.toml");
-        command.arg(name).arg("--config").arg(config);
-        command.stdout(Stdio::null()).stderr(Stdio::piped());
-        command
-    }
-}
-
-/// Ends a process as an operator does, and waits for it.
-fn end(mut server: Server) {
-    server.signal("TERM");
-    assert!(server.child.wait().unwrap().success());
-}
-
-fn free_address() -> SocketAddr {
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    listener.local_addr().unwrap()
-}
-
-/// Asks an admin address; nothing if nobody is there.
-fn get(admin: &str, path: &str) -> String {
-    let mut answer = String::new();
-    let Ok(mut stream) = TcpStream::connect(admin) else {
-        return answer;
-    };
-    let request = format!("GET {path} HTTP/1.1\r\nHost: {admin}\r\nConnection: close\r\n\r\n");
-    stream.write_all(request.as_bytes()).unwrap();
-    stream.read_to_string(&mut answer).unwrap();
-    answer
-}
-
-fn until(what: &str, is_so: impl Fn() -> bool) {
-    let patience = Instant::now() + PATIENCE;
-    while !is_so() {
-        assert!(Instant::now() < patience, "never: {what}");
-        std::thread::sleep(Duration::from_millis(20));
-    }
-}
-
 async fn in_time<T>(future: impl Future<Output = T>) -> T {
     tokio::time::timeout(PATIENCE, future).await.unwrap()
 }
@@ -232,5 +111,3 @@ impl Method for GetNearestDc {
         Ok(Bytes::copy_from_slice(result))
     }
 }
-
-const PATIENCE: Duration = Duration::from_secs(90);

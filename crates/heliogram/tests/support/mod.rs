@@ -3,6 +3,7 @@
 
 #![allow(dead_code, reason = "each test and benchmark uses a part of it")]
 
+pub(crate) mod cluster;
 pub(crate) mod server;
 
 use std::collections::VecDeque;

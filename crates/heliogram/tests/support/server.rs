@@ -32,8 +32,9 @@ impl Server {
         let patience = Instant::now() + Duration::from_secs(30);
         while !endpoints_file.exists() {
             let (ended, mut error) = (child.try_wait().unwrap(), String::new());
-            if ended.is_some() {
-                let mut stderr = child.stderr.take().unwrap();
+            if ended.is_some()
+                && let Some(mut stderr) = child.stderr.take()
+            {
                 stderr.read_to_string(&mut error).unwrap();
             }
             assert_eq!(ended, None, "{error}");
