@@ -9,13 +9,12 @@ use std::collections::BTreeSet;
 use std::io::{Read as _, Write as _};
 use std::net::TcpStream;
 use std::path::Path;
-use std::process::Command;
 
-use heliogram_testservices::{MariaDb, Redis};
 use heliogram_tl::Serialize;
 use heliogram_tl::api::help::GetNearestDc;
 
 use support::RawClient;
+use support::cluster::{Cluster, get};
 use support::server::{Server, first_call};
 
 #[test]
@@ -44,9 +43,7 @@ fn a_handshake_and_a_call_are_in_the_numbers() {
 
 #[test]
 fn every_number_is_in_the_document_and_no_other_is() {
-    let directory = tempfile::tempdir().unwrap();
-    let _server = everything(directory.path());
-    let page = page(directory.path());
+    let page = everything();
     let said: BTreeSet<_> = page
         .lines()
         .filter_map(|line| line.strip_prefix("# TYPE ")?.split(' ').next())
@@ -94,41 +91,15 @@ fn document(name: &str) -> String {
     std::fs::read_to_string(root.join(name)).unwrap()
 }
 
-/// A server that has whatever one process can have.
-fn everything(data: &Path) -> Everything {
-    let (mariadb, redis) = (MariaDb::start().unwrap(), Redis::start().unwrap());
-    let configuration = data.join("heliogram.toml");
-    let (mysql, cache, master) = (mariadb.url(), redis.url(), data.join("lent.key"));
-    std::fs::write(&master, format!("1 {}\n", "5a".repeat(32))).unwrap();
-    let mode = std::os::unix::fs::PermissionsExt::from_mode(0o600);
-    std::fs::set_permissions(&master, mode).unwrap();
-    let master = master.display();
-    let text = format!(
-        "[backend]\naddress = '127.0.0.1:1'\n[store]\nkind = 'cluster'\nmysql = '{mysql}'\nmaster_key_file = '{master}'\nredis = '{cache}'\n\
-         [traces]\nendpoint = 'http://127.0.0.1:1'\n"
+/// Returns the pages of processes that together have whatever a process can have.
+fn everything() -> String {
+    let cluster = Cluster::with(
+        "[backend]\naddress = '127.0.0.1:1'\n[traces]\nendpoint = 'http://127.0.0.1:1'\n",
     );
-    std::fs::write(&configuration, text).unwrap();
-    let options = ["--config", configuration.to_str().unwrap()];
-    let mut migrate = Command::new(env!("CARGO_BIN_EXE_heliogram"));
-    assert!(
-        migrate
-            .arg("migrate")
-            .args(options)
-            .status()
-            .unwrap()
-            .success()
-    );
-    Everything {
-        _server: Server::start(data, &options),
-        _mariadb: mariadb,
-        _redis: redis,
-    }
-}
-
-struct Everything {
-    _server: Server,
-    _mariadb: MariaDb,
-    _redis: Redis,
+    let session = cluster.session("s1");
+    let gateway = cluster.gateway("g1", cluster.gateways[0]);
+    let pages = [session, gateway].map(|server| get(&server.admin().to_string(), "/metrics"));
+    pages.concat()
 }
 
 fn page(data: &Path) -> String {
