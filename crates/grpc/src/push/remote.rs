@@ -272,3 +272,66 @@ const REQUESTS_AHEAD: usize = 16;
 
 /// `updatesTooLong#e317af7e = Updates`.
 const UPDATES_TOO_LONG: [u8; 4] = 0xe317_af7e_u32.to_le_bytes();
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pushes_wait_up_to_so_many_bytes_and_what_is_beyond_becomes_updates_too_long() {
+        let mut state = State::default();
+        let part = PUSHES_WAITING_BYTES_MAX / 64;
+        let body = Bytes::from(vec![0; part - size_of::<Target>()]);
+        for user in 0..64 {
+            state.add(Item::Push(push(body.clone(), vec![Target::User(user)])));
+        }
+        assert_eq!(state.bytes, PUSHES_WAITING_BYTES_MAX);
+        assert_eq!((state.waiting.len(), state.missed.len()), (64, 0));
+        let word = Bytes::from_static(&[0; 4]);
+        state.add(Item::Push(push(
+            word,
+            vec![Target::User(7), Target::User(99)],
+        )));
+        assert_eq!((state.waiting.len(), state.missed.len()), (64, 2));
+
+        let first = state.next().unwrap().request;
+        let Some(Request::Push(first)) = first else {
+            panic!("it is a push")
+        };
+        assert_eq!(first.body, UPDATES_TOO_LONG.as_slice());
+        assert_eq!(first.targets.len(), 2);
+        // What has arrived makes room.
+        state.next().unwrap();
+        state.taken(2);
+        state.add(Item::Push(push(body, vec![Target::User(1)])));
+        assert!(state.missed.is_empty());
+    }
+
+    #[test]
+    fn so_many_are_told_that_they_have_missed_something_and_one_more_is_not() {
+        let mut state = State {
+            bytes: PUSHES_WAITING_BYTES_MAX,
+            ..State::default()
+        };
+        let user = |at: usize| Target::User(i64::try_from(at).unwrap());
+        let targets: Vec<_> = (1..PUSHES_MISSED_MAX).map(user).collect();
+        let miss = |state: &mut State, targets| {
+            state.add(Item::Push(push(Bytes::from_static(&[0; 4]), targets)));
+        };
+        miss(&mut state, targets);
+        assert_eq!(state.missed.len(), PUSHES_MISSED_MAX - 1);
+        miss(&mut state, vec![user(PUSHES_MISSED_MAX)]);
+        assert_eq!(state.missed.len(), PUSHES_MISSED_MAX);
+        miss(&mut state, vec![user(PUSHES_MISSED_MAX + 1)]);
+        assert_eq!(state.missed.len(), PUSHES_MISSED_MAX);
+        assert!(!state.missed.contains(&user(PUSHES_MISSED_MAX + 1)));
+    }
+
+    fn push(body: Bytes, targets: Vec<Target>) -> Push {
+        Push {
+            targets,
+            except: None,
+            body,
+        }
+    }
+}

@@ -461,6 +461,21 @@ mod tests {
     }
 
     #[test]
+    fn so_many_news_of_keys_wait_for_a_gateway_and_one_more_is_missed() {
+        let (port, gateways) = (Arc::new(Noting::default()), Gateways::new());
+        let a = gateway(&port, &gateways);
+        let key = |at: usize| AuthKeyId(i64::try_from(at).unwrap());
+        for at in 1..=NEWS_WAITING_MAX {
+            a.revoke(key(at));
+        }
+        let last = DownItem::Revoked(key(NEWS_WAITING_MAX).0);
+        assert_eq!(a.state.lock().news.last(), Some(&last));
+        a.revoke(key(NEWS_WAITING_MAX + 1));
+        assert_eq!(a.state.lock().news.last(), Some(&last));
+        assert_eq!(a.state.lock().news.len(), NEWS_WAITING_MAX);
+    }
+
+    #[test]
     fn a_link_whose_session_is_lost_is_closed_by_its_gateway() {
         let (port, gateways) = (Arc::new(Noting::default()), Gateways::new());
         let (a, b) = (gateway(&port, &gateways), gateway(&port, &gateways));

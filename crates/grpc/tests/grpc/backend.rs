@@ -242,7 +242,7 @@ where
     (channel, tokio::spawn(server))
 }
 
-fn echo() -> Server {
+pub(crate) fn echo() -> Server {
     Server::new().backend(BackendService::new(Arc::new(Echo), None))
 }
 
@@ -250,14 +250,14 @@ async fn ask(backend: &dyn Backend, at: u32) -> Reply {
     in_time(reply(backend.call(call(at)))).await
 }
 
-async fn reply(answer: Answer) -> Reply {
+pub(crate) async fn reply(answer: Answer) -> Reply {
     match answer {
         Answer::Now(reply) => reply,
         Answer::Later(reply) => reply.await,
     }
 }
 
-fn call(at: u32) -> Call {
+pub(crate) fn call(at: u32) -> Call {
     let id = AuthKeyId(7);
     Call {
         identity: Identity(id),

@@ -14,6 +14,7 @@ mod cluster;
 mod discovery;
 mod etcd;
 mod keys;
+mod limits;
 mod metrics;
 mod nodes;
 mod process;

@@ -84,7 +84,7 @@ async fn pushes_are_counted_as_taken_or_refused_and_their_streams_while_they_are
     in_time(reads(&counts, "push_streams", 0)).await;
 }
 
-async fn node(tls: Option<Tls>) -> (Process, Arc<ServerCounts>) {
+pub(crate) async fn node(tls: Option<Tls>) -> (Process, Arc<ServerCounts>) {
     let counts = Arc::<ServerCounts>::default();
     let keys = Arc::new(MemoryKeys::new());
     let server = Server::counted(Arc::clone(&counts))
@@ -99,7 +99,7 @@ fn read(counts: &ServerCounts, name: &str) -> u64 {
     *Readings::of(counts).0.get(name).unwrap()
 }
 
-async fn reads(counts: &ServerCounts, name: &str, value: u64) {
+pub(crate) async fn reads(counts: &ServerCounts, name: &str, value: u64) {
     while read(counts, name) != value {
         tokio::task::yield_now().await;
     }
