@@ -166,3 +166,72 @@ fn refused<T: Send + 'static>() -> BoxFuture<'static, Result<T, Unavailable>> {
     debug_assert!(false, "a gateway changes no keys");
     Box::pin(async { Err(Unavailable) })
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicUsize, Ordering};
+    use std::time::Duration;
+
+    use heliogram_ports::discovery::Node as Known;
+    use heliogram_ports::memory::MemoryDiscovery;
+
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_node_that_has_failed_is_asked_last_for_5_s_and_not_a_moment_longer() {
+        let keys = three_nodes().await;
+        let order = || -> Vec<_> {
+            let candidates = keys.candidates(AuthKeyId(64)).into_iter();
+            candidates.map(|(address, _)| address).collect()
+        };
+        let before = order();
+        let [first, second, third] = &before[..] else {
+            panic!("there are three")
+        };
+        let after = [second, third, first].map(Arc::clone);
+        keys.note(first, true);
+        assert_eq!(order(), after);
+        tokio::time::advance(NODE_AVOIDED - Duration::from_millis(1)).await;
+        assert_eq!(order(), after);
+        tokio::time::advance(Duration::from_millis(1)).await;
+        assert_eq!(order(), before);
+        keys.note(first, true);
+        keys.note(first, false);
+        assert_eq!(order(), before, "it has answered since");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn keys_of_one_partition_are_asked_of_different_nodes_first() {
+        let keys = three_nodes().await;
+        let first = |id| keys.candidates(AuthKeyId(id)).swap_remove(0).0;
+        let firsts: BTreeSet<_> = (0..3).map(|it| first(it * 64)).collect();
+        assert_eq!(firsts.len(), 3);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_question_is_given_up_after_its_patience_and_an_attempt_before_that() {
+        let keys = three_nodes().await;
+        let begun = Instant::now();
+        let attempts = AtomicUsize::new(0);
+        let silent = keys.ask(AuthKeyId(1), |_| {
+            attempts.fetch_add(1, Ordering::Relaxed);
+            std::future::pending::<Result<(), Unavailable>>()
+        });
+        assert_eq!(silent.await, Err(Unavailable));
+        assert_eq!(begun.elapsed().as_secs(), KEYS_PATIENCE.as_secs());
+        assert_eq!(attempts.into_inner(), 3);
+    }
+
+    async fn three_nodes() -> NodesKeys {
+        let first = MemoryDiscovery::new();
+        let others = [first.another(), first.another()];
+        for (number, node) in [&first, &others[0], &others[1]].into_iter().enumerate() {
+            let known = Known {
+                name: format!("session-{number}").into(),
+                address: format!("127.0.0.1:{}", number + 1).into(),
+            };
+            assert_eq!(node.join(known).await, Ok(()));
+        }
+        NodesKeys::new(Arc::new(first), None)
+    }
+}

@@ -181,7 +181,9 @@ fn who_used_a_partition_that_has_moved_is_let_go_after_what_the_old_owner_has_fo
         [],
         "the new owner does not know it"
     );
-    world.pass(LEAVING_MAX);
+    world.pass(LEAVING_MAX - Duration::from_millis(1));
+    assert!(!world.is_closed(A));
+    world.pass(Duration::from_millis(1));
     assert!(world.is_closed(A) && !world.is_closed(B));
     assert!(matches!(
         world.drained(A)[..],
