@@ -4,13 +4,14 @@
 //! sent again. Those that wait to be sent go on the next one.
 
 use std::collections::HashMap;
-use std::sync::Arc;
+use std::pin::Pin;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Weak};
+use std::task::{Context, Poll, ready};
 
 use heliogram_ports::BoxFuture;
 use parking_lot::Mutex;
-use tokio::sync::{OwnedSemaphorePermit, mpsc, oneshot};
-use tokio_stream::wrappers::ReceiverStream;
+use tokio::sync::{Notify, OwnedSemaphorePermit, mpsc, oneshot};
 use tonic::transport::Channel;
 use tonic::{Status, Streaming};
 
@@ -107,26 +108,44 @@ impl Drop for Waiting {
 
 async fn keep_open(
     mut client: BackendClient<Channel>,
-    shared: std::sync::Weak<Shared>,
-    mut incoming: mpsc::UnboundedReceiver<Outgoing>,
+    shared: Weak<Shared>,
+    incoming: mpsc::UnboundedReceiver<Outgoing>,
 ) {
+    let queue = Arc::new(Queue {
+        state: Mutex::new(QueueState {
+            incoming,
+            stream: 0,
+        }),
+        is_over: Notify::new(),
+    });
     let mut pause = Pause::default();
     loop {
-        let (requests, sent) = mpsc::channel(REQUESTS_AHEAD);
-        match client.calls(ReceiverStream::new(sent)).await {
-            Ok(replies) => {
-                pause = Pause::default();
-                tokio::select! {
-                    is_over = pump(&shared, &mut incoming, &requests) => {
-                        if is_over {
-                            return;
-                        }
-                    }
-                    () = read(&shared, replies.into_inner()) => {}
+        let requests = Requests {
+            shared: Weak::clone(&shared),
+            queue: Arc::clone(&queue),
+            stream: queue.state.lock().stream,
+        };
+        let opened = async {
+            match client.calls(requests).await {
+                Ok(replies) => {
+                    read(&shared, replies.into_inner()).await;
+                    true
+                }
+                Err(status) => {
+                    tracing::debug!(code = ?status.code(), "no stream of calls");
+                    false
                 }
             }
-            Err(status) => tracing::debug!(code = ?status.code(), "no stream of calls"),
+        };
+        let has_opened = tokio::select! {
+            has_opened = opened => has_opened,
+            () = queue.is_over.notified() => return,
+        };
+        if has_opened {
+            pause = Pause::default();
         }
+        // First of all: what the old stream has not taken by now it never takes.
+        queue.state.lock().stream += 1;
         let Some(shared) = shared.upgrade() else {
             return;
         };
@@ -136,40 +155,70 @@ async fn keep_open(
     }
 }
 
-/// Sends what waits; returns `true` if nothing will ever come again.
-async fn pump(
-    shared: &std::sync::Weak<Shared>,
-    incoming: &mut mpsc::UnboundedReceiver<Outgoing>,
-    requests: &mpsc::Sender<CallsRequest>,
-) -> bool {
-    loop {
-        // Room first: what was taken out of the queue has been sent.
-        let Ok(room) = requests.reserve().await else {
-            return false;
-        };
-        let Some(outgoing) = incoming.recv().await else {
-            return true;
-        };
-        match outgoing {
-            Outgoing::Call(id, call) => {
-                let is_wanted = shared.upgrade().is_some_and(|shared| {
-                    let mut pending = shared.pending.lock();
-                    let pending = pending.get_mut(&id);
-                    pending.is_some_and(|pending| {
-                        pending.is_sent = true;
-                        true
-                    })
-                });
-                if is_wanted {
-                    room.send(request(id, Request::Call(*call)));
+/// What is to be sent, and the stream that takes it.
+struct Queue {
+    state: Mutex<QueueState>,
+    /// Nothing will ever come again.
+    is_over: Notify,
+}
+
+struct QueueState {
+    incoming: mpsc::UnboundedReceiver<Outgoing>,
+    /// Number of the stream.
+    stream: u64,
+}
+
+/// Takes requests out of the queue when the connection takes them: many backends say nothing, not even that the stream is
+/// open, before their first answer, and what waits while there is no connection goes on the next stream.
+struct Requests {
+    shared: Weak<Shared>,
+    queue: Arc<Queue>,
+    /// Number of this stream.
+    stream: u64,
+}
+
+impl tokio_stream::Stream for Requests {
+    type Item = CallsRequest;
+
+    fn poll_next(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<CallsRequest>> {
+        let mut state = self.queue.state.lock();
+        if state.stream != self.stream {
+            return Poll::Ready(None);
+        }
+        loop {
+            let Some(outgoing) = ready!(state.incoming.poll_recv(cx)) else {
+                self.queue.is_over.notify_one();
+                return Poll::Ready(None);
+            };
+            match outgoing {
+                Outgoing::Call(id, call) if self.is_wanted(id) => {
+                    return Poll::Ready(Some(request(id, Request::Call(*call))));
+                }
+                Outgoing::Call(..) => {}
+                Outgoing::Cancel(id, _permit) => {
+                    return Poll::Ready(Some(request(id, Request::Cancel(true))));
                 }
             }
-            Outgoing::Cancel(id, _permit) => room.send(request(id, Request::Cancel(true))),
         }
     }
 }
 
-async fn read(shared: &std::sync::Weak<Shared>, mut replies: Streaming<CallsReply>) {
+impl Requests {
+    /// Tells whether somebody waits for the answer to a call, which counts as sent from now on.
+    fn is_wanted(&self, id: u64) -> bool {
+        let Some(shared) = self.shared.upgrade() else {
+            return false;
+        };
+        let mut pending = shared.pending.lock();
+        let pending = pending.get_mut(&id);
+        pending.is_some_and(|pending| {
+            pending.is_sent = true;
+            true
+        })
+    }
+}
+
+async fn read(shared: &Weak<Shared>, mut replies: Streaming<CallsReply>) {
     loop {
         let reply = match replies.message().await {
             Ok(Some(reply)) => reply,
@@ -199,6 +248,3 @@ const fn request(id: u64, request: Request) -> CallsRequest {
         request: Some(request),
     }
 }
-
-/// Requests between the queue and the connection.
-const REQUESTS_AHEAD: usize = 64;

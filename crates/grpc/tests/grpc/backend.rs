@@ -153,6 +153,16 @@ async fn what_an_answer_says_of_its_user_is_known_before_the_answer() {
 }
 
 #[tokio::test]
+async fn a_stream_is_used_before_its_backend_has_said_anything() {
+    let (channel, serving) = serve_foreign(BackendServer::new(Silent)).await;
+    let remote = RemoteBackend::new(channel, Form::Streaming);
+    let (first, second) = (remote.call(call(1)), remote.call(call(2)));
+    assert_eq!(in_time(reply(first)).await, Reply::Result(word(1)));
+    assert_eq!(in_time(reply(second)).await, Reply::Result(word(2)));
+    serving.abort();
+}
+
+#[tokio::test]
 async fn a_call_that_breaks_the_contract_is_refused() {
     let process = Process::start(echo()).await;
     let mut client = BackendClient::new(process.channel());
@@ -407,6 +417,51 @@ impl contract::backend_server::Backend for Listener {
         _: Request<Streaming<contract::CallsRequest>>,
     ) -> Result<Response<Self::CallsStream>, Status> {
         Err(Status::unimplemented(""))
+    }
+
+    async fn find_user(
+        &self,
+        _: Request<contract::FindUserRequest>,
+    ) -> Result<Response<contract::FindUserReply>, Status> {
+        Err(Status::unimplemented(""))
+    }
+}
+
+/// A backend that opens its stream of answers when it has read two calls: as many libraries do with the first answer.
+struct Silent;
+
+#[tonic::async_trait]
+impl contract::backend_server::Backend for Silent {
+    async fn call(
+        &self,
+        _: Request<contract::CallRequest>,
+    ) -> Result<Response<contract::CallReply>, Status> {
+        Err(Status::unimplemented(""))
+    }
+
+    type CallsStream = ReceiverStream<Result<contract::CallsReply, Status>>;
+
+    async fn calls(
+        &self,
+        request: Request<Streaming<contract::CallsRequest>>,
+    ) -> Result<Response<Self::CallsStream>, Status> {
+        let mut requests = request.into_inner();
+        let (replies, sent) = mpsc::channel(2);
+        for _ in 0..2 {
+            let contract::CallsRequest { id, request } = requests.message().await?.unwrap();
+            let Some(contract::calls_request::Request::Call(call)) = request else {
+                panic!("only calls come")
+            };
+            let reply = Some(contract::CallReply {
+                outcome: Some(Outcome::Result(call.body)),
+                effect: None,
+            });
+            let reply = contract::CallsReply { id, reply };
+            replies.send(Ok(reply)).await.unwrap();
+        }
+        // Until the other end ends it.
+        tokio::spawn(async move { while let Ok(Some(_)) = requests.message().await {} });
+        Ok(Response::new(ReceiverStream::new(sent)))
     }
 
     async fn find_user(
