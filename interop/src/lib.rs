@@ -16,13 +16,16 @@ use std::path::PathBuf;
 
 pub use foreign::{ForeignServer, Seen};
 pub use program::Program;
-pub use server::{Server, binary};
+pub use server::{Server, binary, rust_backend};
 
 /// The environment variable that names a Python with the packages of `python/requirements.txt`.
 pub const PYTHON: &str = "HELIOGRAM_INTEROP_PYTHON";
 
 /// The environment variable that names the directory with the programs of `grammers/`, built by xtask.
 pub const GRAMMERS: &str = "HELIOGRAM_GRAMMERS";
+
+/// The environment variable that names a directory `node_modules` with the packages of `examples/backends/node`.
+pub const NODE: &str = "HELIOGRAM_INTEROP_NODE";
 
 /// The environment variable that, set to `1`, makes a missing [`PYTHON`] or [`GRAMMERS`] a failure.
 pub const FULL: &str = "HELIOGRAM_FULL";
@@ -45,6 +48,16 @@ pub fn python(test: &str) -> Option<PathBuf> {
 #[must_use]
 pub fn grammers(test: &str) -> Option<PathBuf> {
     tool(GRAMMERS, test)
+}
+
+/// Returns the packages of JavaScript to run programs with, or says loudly that the test is skipped.
+///
+/// # Panics
+///
+/// When there are none although the run is to be a full one.
+#[must_use]
+pub fn node(test: &str) -> Option<PathBuf> {
+    tool(NODE, test)
 }
 
 #[expect(clippy::panic, reason = "this is a test")]

@@ -50,6 +50,24 @@ impl Program {
         Self::run(&name.to_string_lossy(), command)
     }
 
+    /// Starts a program for Node.js, by its absolute path, with the packages of the directory `modules`.
+    ///
+    /// # Panics
+    ///
+    /// When it can't be started.
+    #[must_use]
+    pub fn start_node<'a>(
+        modules: &Path,
+        program: &Path,
+        arguments: impl IntoIterator<Item = &'a str>,
+    ) -> Self {
+        let mut command = Command::new("node");
+        command.arg(program).args(arguments);
+        command.env("NODE_PATH", modules);
+        let name = program.file_name().unwrap_or_default();
+        Self::run(&name.to_string_lossy(), command)
+    }
+
     /// Starts any other program; `name` is what it is called where it fails.
     ///
     /// # Panics
@@ -105,6 +123,20 @@ impl Program {
             }
         }
         self.fail(&format!("ended before '{step}'"));
+    }
+
+    /// Waits until the program writes this line.
+    ///
+    /// # Panics
+    ///
+    /// When it ends or takes too long before that.
+    pub fn until_line(&mut self, wanted: &str) {
+        while let Some(line) = self.next_line() {
+            if line == wanted {
+                return;
+            }
+        }
+        self.fail(&format!("ended before it wrote '{wanted}'"));
     }
 
     /// Lets the program go on from the gate that it waits at.

@@ -48,6 +48,19 @@ impl Server {
         Self::start_kind(Kind::Serve)
     }
 
+    /// Starts `heliogram serve` with this configuration, in a directory of the caller's; what the configuration says of the
+    /// data directory and of where the server listens does not count.
+    ///
+    /// # Panics
+    ///
+    /// When it isn't ready in time; the message holds its output.
+    #[must_use]
+    pub fn start_configured(dir: TempDir, config: &str) -> Self {
+        let written = std::fs::write(dir.path().join(CONFIG), config);
+        expect(written, "write the configuration");
+        Self::start_in(Kind::Serve, dir)
+    }
+
     /// Starts the example whose backend keeps a ledger of the calls that it ran, and waits until it is ready.
     ///
     /// # Panics
@@ -59,13 +72,16 @@ impl Server {
     }
 
     fn start_kind(kind: Kind) -> Self {
+        Self::start_in(kind, expect(tempfile::tempdir(), "make a directory"))
+    }
+
+    fn start_in(kind: Kind, dir: TempDir) -> Self {
         let free = "127.0.0.1:0".to_owned();
         let wanted = Endpoints {
             tcp: vec![free.clone()],
             websocket: vec![free.clone()],
             admin: (kind == Kind::Serve).then_some(free),
         };
-        let dir = expect(tempfile::tempdir(), "make a directory");
         let (child, endpoints) = launch(kind, dir.path(), &wanted);
         Self {
             kind,
@@ -237,6 +253,10 @@ fn launch(kind: Kind, dir: &Path, wanted: &Endpoints) -> (Child, Endpoints) {
 fn serve(dir: &Path, wanted: &Endpoints) -> Command {
     let mut command = Command::new(binary());
     command.arg("serve").arg("--data").arg(dir);
+    let config = dir.join(CONFIG);
+    if config.exists() {
+        command.arg("--config").arg(config);
+    }
     let options = [
         ("--listen", &wanted.tcp),
         ("--ws-listen", &wanted.websocket),
@@ -318,6 +338,16 @@ fn own_backend() -> &'static Path {
     })
 }
 
+/// Returns the example of a backend in Rust.
+#[must_use]
+pub fn rust_backend() -> &'static Path {
+    static BINARY: OnceLock<PathBuf> = OnceLock::new();
+    BINARY.get_or_init(|| {
+        let what = ["--package", "heliogram-examples", "--example", "backend"];
+        built("HELIOGRAM_RUST_BACKEND", &what, "examples/backend")
+    })
+}
+
 /// Returns a program that xtask has built and names in `variable`; without xtask, builds it.
 fn built(variable: &str, what: &[&str], name: &str) -> PathBuf {
     if let Some(binary) = std::env::var_os(variable) {
@@ -344,6 +374,7 @@ pub(crate) fn expect<T, E: std::fmt::Display>(result: Result<T, E>, what: &str) 
     result.unwrap_or_else(|error| panic!("can't {what}: {error}"))
 }
 
+const CONFIG: &str = "heliogram.toml";
 const STDOUT: &str = "stdout.log";
 const STDERR: &str = "stderr.log";
 const PATIENCE: Duration = Duration::from_secs(30);

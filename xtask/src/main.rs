@@ -10,6 +10,7 @@ mod fuzz;
 mod r#gen;
 mod grammers;
 mod metadata;
+mod node;
 mod process;
 mod processors;
 mod services;

@@ -25,7 +25,7 @@ pub(crate) fn ensure() -> Result<()> {
     }
     let help = format!("on Debian: apt-get install {}", missing.join(" "));
     if !is_installed("apt-get") || process::output(id())?.trim() != "0" {
-        bail!("the tests of the cluster's store need servers that are missing; {help}");
+        bail!("the tests need programs that are missing; {help}");
     }
     process::run(apt(&["update"])).with_context(|| help.clone())?;
     let install = ["install", "--yes", "--no-install-recommends"];
@@ -63,6 +63,7 @@ const PACKAGES: &[(&[&str], &[&str])] = &[
     ),
     (&["redis-server"], &["redis-server"]),
     (&["etcd"], &["etcd-server"]),
+    (&["node", "npm"], &["nodejs", "npm"]),
 ];
 
 #[cfg(test)]

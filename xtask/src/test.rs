@@ -7,6 +7,7 @@ use anyhow::{Result, bail};
 
 use crate::grammers::{self, Program};
 use crate::metadata::Metadata;
+use crate::node;
 use crate::process;
 use crate::services;
 use crate::venv::Venv;
@@ -46,8 +47,10 @@ fn real_clients(counts: &mut Counts) -> Result<()> {
     let mut command = process::cargo(REAL_CLIENTS);
     command.env("HELIOGRAM_FULL", "1");
     command.env("HELIOGRAM_INTEROP_PYTHON", venv.program("python"));
+    command.env("HELIOGRAM_INTEROP_NODE", node::ensure()?);
     command.env("HELIOGRAM_BIN", built("heliogram")?);
     command.env("HELIOGRAM_OWN_BACKEND", built("examples/own_backend")?);
+    command.env("HELIOGRAM_RUST_BACKEND", built("examples/backend")?);
     command.env("HELIOGRAM_GRAMMERS", grammers::build(Program::Calls)?);
     watched(command, counts)
 }

@@ -209,6 +209,7 @@ const TEST_EDGES: &[(&str, &[&str])] = &[
             "heliogram-client",
             "heliogram-crypto",
             "heliogram-gateway",
+            "heliogram-grpc",
             "heliogram-ports",
             "heliogram-proto",
             "heliogram-session",
