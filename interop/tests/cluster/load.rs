@@ -11,6 +11,7 @@ use heliogram_client::{
 };
 use tokio::runtime::Runtime;
 use tokio::sync::watch;
+use tokio::task::JoinHandle;
 
 use crate::check::Call;
 use crate::methods::{Append, Pushed, SignIn};
@@ -20,6 +21,8 @@ pub(crate) struct Load {
     runtime: Runtime,
     clients: Vec<Arc<One>>,
     gate: watch::Sender<bool>,
+    key: PublicKey,
+    addresses: Vec<SocketAddr>,
 }
 
 /// A client, and what it has seen.
@@ -82,7 +85,23 @@ impl Load {
             runtime,
             clients,
             gate,
+            key: PublicKey::from_pem(key).unwrap(),
+            addresses: addresses.to_vec(),
         }
+    }
+
+    /// Begins to connect a client that has no key yet, and ends it once it has signed in.
+    pub(crate) fn newcomer(&self) -> JoinHandle<()> {
+        let connect = One::connect(0, self.key.clone(), self.addresses.clone());
+        self.runtime.spawn(async {
+            connect.await.client.shutdown().await;
+        })
+    }
+
+    /// Waits until a newcomer has been and gone.
+    pub(crate) fn welcome(&self, newcomer: JoinHandle<()>) {
+        let welcomed = async { tokio::time::timeout(PATIENCE, newcomer).await };
+        self.runtime.block_on(welcomed).unwrap().unwrap();
     }
 
     pub(crate) fn open(&self) {

@@ -1,7 +1,10 @@
 //! Whole deployments of real processes under load of real clients, with faults, and every call and update accounted for.
 
 #![cfg(test)]
+mod certificates;
 mod check;
+mod cut;
+mod faults;
 mod load;
 mod logs;
 mod member;
@@ -9,3 +12,4 @@ mod methods;
 mod round;
 mod serve;
 mod stores;
+mod whole;

@@ -131,6 +131,11 @@ impl Member {
         server.kill().unwrap();
     }
 
+    /// Tells whether it runs: was started, and has not ended.
+    pub(crate) fn is_there(&self) -> bool {
+        self.server.as_ref().is_some_and(|it| !it.has_ended())
+    }
+
     /// `SIGSTOP`.
     pub(crate) fn freeze(&self) {
         self.server.as_ref().unwrap().signal("STOP").unwrap();

@@ -63,22 +63,26 @@ pub(crate) fn redis_flushed(rounds: &mut Rounds, stores: &Stores) {
     unnoticed(&outcome);
 }
 
-/// There is no cache: slower, not wrong.
+/// There is no cache: slower, not wrong, for newcomers too.
 pub(crate) fn redis_down(rounds: &mut Rounds, stores: &mut Stores) {
     let outcome = rounds.run_with("Redis down for 5 s", Doubles::None, |load| {
         stores.redis.kill().unwrap();
+        load.welcome(load.newcomer());
         goes_on(load, Duration::from_secs(5));
         stores.redis.start_again().unwrap();
     });
     unnoticed(&outcome);
 }
 
-/// Nothing can be looked up or stored; who is there goes on.
+/// Nothing can be looked up or stored: who is there goes on, and newcomers wait.
 pub(crate) fn mysql_down(rounds: &mut Rounds, stores: &mut Stores) {
     let outcome = rounds.run_with("MySQL down for 30 s", Doubles::None, |load| {
         stores.mariadb.kill().unwrap();
+        let newcomer = load.newcomer();
         goes_on(load, Duration::from_secs(30));
+        assert!(!newcomer.is_finished(), "a key was made that is not durable");
         stores.mariadb.start_again().unwrap();
+        load.welcome(newcomer);
     });
     unnoticed(&outcome);
 }
