@@ -49,6 +49,7 @@ fn dispatch(words: &[&str]) -> Result<()> {
         ["bench", "--write"] => bench::run(true),
         ["bench", "clients"] => bench::clients::run(false),
         ["bench", "clients", "--write"] => bench::clients::run(true),
+        ["bench", "cluster"] => bench::cluster::run(),
         ["bench", "--check"] => bench::check(),
         ["bench", "--record"] => bench::record(),
         ["constant-time"] => constant_time::run(),
@@ -101,6 +102,10 @@ usage: cargo xtask <command>
   bench clients [--write]
                 Measures our client beside grammers and Telethon against one server, in one run.
                 Builds all of them first, which takes minutes; wants a quiet machine.
+
+  bench cluster Measures calls and handshakes in one process, through gRPC within it, and
+                through the processes of a cluster; then what each layer of its store
+                finds. Builds all of it first, which takes minutes; wants a quiet machine.
 
   bench --check Counts the instructions of sealing and opening with callgrind and compares
                 them with bench/instructions.txt; bench --record writes that file.

@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use heliogram_client::{
-    Client, DataCentre, InvokeError, Notice, PublicKey, Reconnect, SavedSession,
+    Builder, Client, DataCentre, InvokeError, Notice, PublicKey, Reconnect, SavedSession,
 };
 use tokio::runtime::Runtime;
 use tokio::sync::watch;
@@ -189,21 +189,7 @@ impl Load {
 
 impl One {
     async fn connect(number: usize, key: PublicKey, addresses: Vec<SocketAddr>) -> Arc<Self> {
-        let client = Client::builder()
-            .api_id(4)
-            .api_hash("014b35b6184100b085b0d0572f9b5103")
-            .server_key(key)
-            .data_centre(DataCentre::new(DC, addresses))
-            .fixed_addresses()
-            .ping_every(Duration::from_secs(3))
-            .reconnect(Reconnect {
-                first: Duration::from_millis(100),
-                max: Duration::from_secs(1),
-                ..Reconnect::default()
-            })
-            .connect()
-            .await
-            .unwrap();
+        let client = builder(key, addresses).connect().await.unwrap();
         // Below are those of programs that number their calls from 1.
         let first = i64::try_from(number + 1).unwrap() << 32;
         let one = Arc::new(Self {
@@ -330,6 +316,22 @@ impl Seen {
             .filter(|number| !self.updates.contains(number))
             .collect()
     }
+}
+
+/// Returns what all clients have in common.
+pub(crate) fn builder(key: PublicKey, addresses: Vec<SocketAddr>) -> Builder {
+    Client::builder()
+        .api_id(4)
+        .api_hash("014b35b6184100b085b0d0572f9b5103")
+        .server_key(key)
+        .data_centre(DataCentre::new(DC, addresses))
+        .fixed_addresses()
+        .ping_every(Duration::from_secs(3))
+        .reconnect(Reconnect {
+            first: Duration::from_millis(100),
+            max: Duration::from_secs(1),
+            ..Reconnect::default()
+        })
 }
 
 fn word(bytes: &[u8]) -> u32 {

@@ -1,6 +1,7 @@
 //! Whole deployments of real processes under load of real clients, with faults, and every call and update accounted for.
 
 #![cfg(test)]
+mod bench;
 mod certificates;
 mod check;
 mod cut;

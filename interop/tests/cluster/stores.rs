@@ -80,7 +80,10 @@ pub(crate) fn mysql_down(rounds: &mut Rounds, stores: &mut Stores) {
         stores.mariadb.kill().unwrap();
         let newcomer = load.newcomer();
         goes_on(load, Duration::from_secs(30));
-        assert!(!newcomer.is_finished(), "a key was made that is not durable");
+        assert!(
+            !newcomer.is_finished(),
+            "a key was made that is not durable"
+        );
         stores.mariadb.start_again().unwrap();
         load.welcome(newcomer);
     });

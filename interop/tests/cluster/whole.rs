@@ -1,5 +1,6 @@
 //! The whole cluster: MariaDB, Redis, etcd, three session nodes, two gateways and a backend, each a process.
 
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::{LazyLock, Mutex, MutexGuard, PoisonError};
@@ -26,6 +27,7 @@ pub(crate) struct Whole {
     pub(crate) gateways: Vec<Member>,
     pub(crate) backend: Member,
     pub(crate) rounds: Rounds,
+    pub(crate) key: String,
     /// Of each log so much was looked at.
     looked_at: Vec<usize>,
 }
@@ -65,13 +67,13 @@ impl Whole {
         for member in nodes[..NODES].iter().chain(&gateways) {
             member.until_ready();
         }
-        let addresses = gateways.iter().map(|it| it.endpoint("tcp").unwrap());
-        let addresses: Vec<_> = addresses.map(|it| it.parse().unwrap()).collect();
+        let addresses = tcp(&gateways);
         let key = std::fs::read_to_string(&plan.public_key).unwrap();
         let load = Load::connect(CLIENTS, &key, &addresses);
         Self {
             rounds: Rounds::new(load, backend.path("ledger.txt").into()),
             looked_at: vec![0; nodes.len() + gateways.len()],
+            key,
             stores,
             etcd,
             nodes,
@@ -91,6 +93,11 @@ impl Whole {
                 member.start();
             }
         }
+    }
+
+    /// Returns where clients connect.
+    pub(crate) fn addresses(&self) -> Vec<SocketAddr> {
+        tcp(&self.gateways)
     }
 
     /// Waits until all are ready: gateways for clients, nodes for their shares.
@@ -197,6 +204,11 @@ impl Plan {
                  listen.websocket = []\n{cluster}\n{tls}"
             ))
     }
+}
+
+fn tcp(gateways: &[Member]) -> Vec<SocketAddr> {
+    let addresses = gateways.iter().map(|it| it.endpoint("tcp").unwrap());
+    addresses.map(|it| it.parse().unwrap()).collect()
 }
 
 fn tls([authority, certificate, key]: &[String; 3]) -> String {

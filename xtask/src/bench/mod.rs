@@ -5,6 +5,7 @@
 //! once: it finds out at run time what the processor has.
 
 pub(crate) mod clients;
+pub(crate) mod cluster;
 mod counts;
 mod document;
 mod probe;
