@@ -72,7 +72,13 @@ impl Wire {
             seqno: seqno.0,
             body,
         };
-        let identity = self.identity_of(*key);
+        // A host that has lost the key, and doesn't know it, hears of no binding: it goes on with what is the key's own.
+        let own = (term, *key, *session_id);
+        let identity = if self.servers.contains_key(&own) {
+            *key
+        } else {
+            self.identity_of(*key)
+        };
         let side = self
             .servers
             .entry((term, identity, *session_id))
@@ -118,8 +124,13 @@ impl Wire {
             // on with it, as it does not know that it was taken over.
             came = self.servers.get(&(from, perm, session)).cloned();
         }
+        // Two hosts may have handed over what they had of it, one of them without knowing of the other.
+        let all = self.servers.iter();
+        let said = all.filter(|((_, of, in_session), _)| (*of, *in_session) == (key, session));
+        let said: Vec<_> = said.flat_map(|(_, side)| side.sent.clone()).collect();
         let own = self.servers.entry((to, perm, session)).or_default();
         own.is_united = true;
+        own.sent.extend(said);
         if let Some(came) = came {
             own.content_count += came.content_count;
             own.last = own.last.max(came.last);
