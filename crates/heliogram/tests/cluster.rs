@@ -10,6 +10,7 @@ use std::process::Command;
 
 use bytes::Bytes;
 use heliogram_client::{Client, DataCentre, Method};
+use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
 
 use support::cluster::{Cluster, PATIENCE, end, free_address, get, until};
 
@@ -79,6 +80,41 @@ fn a_gateway_is_ready_only_while_every_session_has_a_node() {
     gateway.wait().unwrap();
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn certificates_are_renewed_without_cutting_anybody_off() {
+    let cluster = Cluster::with(
+        "tls = { authority = 'DIRECTORY/ca.pem', certificate = 'DIRECTORY/own.pem', key = 'DIRECTORY/own.key' }\n",
+    );
+    certify(&cluster);
+    let first = cluster.session("s1");
+    let gateway = cluster.gateway("g1", cluster.gateways[0]);
+    let mut clients = Vec::new();
+    for _ in 0..8 {
+        let client = Client::builder()
+            .api_id(4)
+            .api_hash("hash")
+            .server_key(gateway.public_key())
+            .data_centre(DataCentre::new(2, [cluster.gateways[0]]));
+        clients.push(in_time(client.connect()).await.unwrap());
+    }
+
+    // Of another authority: who has not read them anew is a stranger to those who come later.
+    certify(&cluster);
+    first.signal("HUP");
+    gateway.signal("HUP");
+    let _second = cluster.session("s2");
+    let admin = gateway.admin().to_string();
+    until("the gateway reaches the new node", || {
+        let numbers = get(&admin, "/metrics");
+        let nodes = numbers.contains("heliogram_discovery_nodes 2\n");
+        nodes && get(&admin, "/ready").starts_with("HTTP/1.1 200")
+    });
+    for client in clients {
+        in_time(client.invoke(&GetNearestDc)).await.unwrap();
+        client.shutdown().await;
+    }
+}
+
 #[test]
 fn a_session_node_says_what_its_configuration_lacks() {
     let directory = tempfile::tempdir().unwrap();
@@ -95,6 +131,24 @@ fn a_session_node_says_what_its_configuration_lacks() {
 
 async fn in_time<T>(future: impl Future<Output = T>) -> T {
     tokio::time::timeout(PATIENCE, future).await.unwrap()
+}
+
+/// Makes an authority, and one certificate for gateways and session nodes.
+fn certify(cluster: &Cluster) {
+    let mut params = CertificateParams::default();
+    params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+    let authority = CertifiedIssuer::self_signed(params, KeyPair::generate().unwrap()).unwrap();
+    let names = ["gateway", "session"].map(|role| format!("{role}.heliogram.internal"));
+    let key = KeyPair::generate().unwrap();
+    let own = CertificateParams::new(names).unwrap();
+    let own = own.signed_by(&key, &authority).unwrap();
+    for (name, pem) in [
+        ("ca.pem", authority.pem()),
+        ("own.pem", own.pem()),
+        ("own.key", key.serialize_pem()),
+    ] {
+        std::fs::write(cluster.directory.path().join(name), pem).unwrap();
+    }
 }
 
 /// `help.getNearestDc#1fb33026 = NearestDc`.

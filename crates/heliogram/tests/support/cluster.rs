@@ -26,7 +26,8 @@ impl Cluster {
         Self::with("")
     }
 
-    /// As [`start`](Self::start), with more in the configuration.
+    /// As [`start`](Self::start), with more in the configuration: first of all in `[cluster]`. `DIRECTORY` stands for where all
+    /// files are.
     pub(crate) fn with(more: &str) -> Self {
         let mariadb = MariaDb::start().unwrap();
         let (redis, etcd) = (Redis::start().unwrap(), Etcd::start().unwrap());
@@ -42,6 +43,7 @@ impl Cluster {
         let key = key.to_pkcs1_pem().unwrap();
         std::fs::write(path("server.pem"), key.as_bytes()).unwrap();
         let gateways = [free_address(), free_address()];
+        let more = more.replace("DIRECTORY", directory.path().to_str().unwrap());
         let text = format!(
             "server_keys = [{:?}]\n\
              [listen]\nadvertise = {gateways:?}\nwebsocket = []\nadmin = '127.0.0.1:0'\n\
