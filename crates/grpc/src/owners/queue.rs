@@ -72,6 +72,11 @@ impl Queue {
         Ok(())
     }
 
+    /// Returns how many bytes wait or are on their way, and how many have missed a push and not heard of it.
+    pub(super) fn sizes(&self) -> (usize, usize) {
+        (self.bytes, self.missed.len())
+    }
+
     /// Adds a push. Its targets miss it if there is no stream, or no room, and are told that.
     pub(super) fn add_push(&mut self, push: Push) {
         if let Err(Item::Push(push)) = self.add(Item::Push(push)) {

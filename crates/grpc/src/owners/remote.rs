@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use heliogram_ports::clock::Clock;
 use heliogram_ports::discovery::{Discovery, View};
+use heliogram_ports::metrics::{Count, Measured, Meter, Metric};
 use heliogram_ports::{Owners, Push};
 use heliogram_proto::host::{Input, wire as crossing};
 use heliogram_proto::ids::{Identity, LinkId};
@@ -37,6 +38,14 @@ struct Inner {
     clock: Clock,
     tls: Option<Tls>,
     known: Mutex<Known>,
+    counts: Counts,
+}
+
+/// What did not arrive.
+#[derive(Default)]
+struct Counts {
+    refused: Count,
+    lost: Count,
 }
 
 #[derive(Default)]
@@ -73,6 +82,7 @@ impl RemoteOwners {
             clock: Clock::start(),
             tls,
             known: Mutex::default(),
+            counts: Counts::default(),
         });
         let mut revision = inner.apply(discovery.view());
         let follower = Arc::clone(&inner);
@@ -101,7 +111,11 @@ impl std::fmt::Debug for RemoteOwners {
 
 impl Owners for RemoteOwners {
     fn send(&self, to: Identity, input: Input) -> Result<(), Box<Input>> {
-        self.inner.send(to, input)
+        let sent = self.inner.send(to, input);
+        if sent.is_err() {
+            self.inner.counts.refused.add_one();
+        }
+        sent
     }
 
     fn push(&self, push: Push) {
@@ -112,6 +126,52 @@ impl Owners for RemoteOwners {
         }
     }
 }
+
+impl Measured for RemoteOwners {
+    fn measure(&self, meter: &mut dyn Meter) {
+        let number = |value: usize| u64::try_from(value).unwrap_or(u64::MAX);
+        let (mut nodes, mut streams, mut bytes, mut missed) = (0, 0, 0, 0);
+        for node in self.inner.known.lock().nodes.values() {
+            let queue = node.shared.queue.lock();
+            let sizes = queue.sizes();
+            nodes += 1;
+            streams += u64::from(queue.is_open);
+            bytes += number(sizes.0);
+            missed += number(sizes.1);
+        }
+        meter.level(NODES, nodes);
+        meter.level(STREAMS, streams);
+        meter.level(WAITING, bytes);
+        meter.level(MISSED, missed);
+        meter.count(REFUSED, self.inner.counts.refused.load());
+        meter.count(LOST, self.inner.counts.lost.load());
+    }
+}
+
+const NODES: Metric = Metric {
+    name: "owners_nodes",
+    help: "Other session nodes that this one speaks to, or tries to",
+};
+const STREAMS: Metric = Metric {
+    name: "owners_streams",
+    help: "Of these, the ones to which a stream is open",
+};
+const WAITING: Metric = Metric {
+    name: "owners_waiting_bytes",
+    help: "Bytes for owners at other nodes that wait, or that no node has confirmed",
+};
+const MISSED: Metric = Metric {
+    name: "owners_missed_targets",
+    help: "Users and sessions that have missed a push at another node, and are yet to be told so",
+};
+const REFUSED: Metric = Metric {
+    name: "owners_refused_inputs",
+    help: "What was for an owner to whom there was no way, or no room on it",
+};
+const LOST: Metric = Metric {
+    name: "owners_lost_connections",
+    help: "Connections that were closed because what they waited for may be lost between nodes",
+};
 
 impl Inner {
     fn send(&self, to: Identity, input: Input) -> Result<(), Box<Input>> {
@@ -205,6 +265,9 @@ impl Inner {
     }
 
     fn lose(&self, links: &[LinkId]) {
+        self.counts
+            .lost
+            .add(u64::try_from(links.len()).unwrap_or(u64::MAX));
         links.iter().for_each(|&link| self.gateways.close(link));
     }
 }

@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Weak};
 
+use heliogram_ports::metrics::{Count, Measured, Meter, Metric};
 use heliogram_proto::ids::LinkId;
 use parking_lot::Mutex;
 
@@ -21,6 +22,7 @@ pub struct Gateways {
 struct Inner {
     by_id: Mutex<HashMap<u64, Weak<Gateway>>>,
     next_link: AtomicU64,
+    lost_news: Count,
 }
 
 /// A connection, as its gateway names it.
@@ -38,6 +40,7 @@ impl Gateways {
             inner: Arc::new(Inner {
                 by_id: Mutex::default(),
                 next_link: AtomicU64::new(FIRST_LINK),
+                lost_news: Count::default(),
             }),
         }
     }
@@ -76,12 +79,46 @@ impl Gateways {
         }
     }
 
+    /// Takes note that a gateway misses something.
+    pub(super) fn count_lost_news(&self) {
+        self.inner.lost_news.add_one();
+    }
+
     fn all(&self) -> Vec<(u64, Arc<Gateway>)> {
         let by_id = self.inner.by_id.lock();
         let live = |(&id, gateway): (&u64, &Weak<Gateway>)| Some((id, gateway.upgrade()?));
         by_id.iter().filter_map(live).collect()
     }
 }
+
+impl Measured for Gateways {
+    fn measure(&self, meter: &mut dyn Meter) {
+        let number = |value: usize| u64::try_from(value).unwrap_or(u64::MAX);
+        let gateways = self.all();
+        let sizes: Vec<_> = gateways.iter().map(|(_, it)| it.sizes()).collect();
+        meter.level(STREAMS, number(gateways.len()));
+        meter.level(CONNECTIONS, number(sizes.iter().map(|it| it.0).sum()));
+        meter.level(NEWS, number(sizes.iter().map(|it| it.1).sum()));
+        meter.count(LOST_NEWS, self.inner.lost_news.load());
+    }
+}
+
+const STREAMS: Metric = Metric {
+    name: "gateways_streams",
+    help: "Streams of gateways to this session node",
+};
+const CONNECTIONS: Metric = Metric {
+    name: "gateways_connections",
+    help: "Connections of all gateways that this session node knows",
+};
+const NEWS: Metric = Metric {
+    name: "gateways_waiting_news",
+    help: "News of keys that wait for the streams to gateways",
+};
+const LOST_NEWS: Metric = Metric {
+    name: "gateways_lost_news",
+    help: "News of keys that a gateway misses because too many waited",
+};
 
 impl Default for Gateways {
     fn default() -> Self {

@@ -4,6 +4,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Weak};
 
 use heliogram_ports::discovery::Discovery;
+use heliogram_ports::metrics::{Measured, Meter};
 use heliogram_ports::{Edge, FromHost, SessionPort, ToHost, Wake, random};
 use heliogram_proto::ids::{AuthKeyId, Identity, LinkId, Term};
 use heliogram_proto::ring::Partition;
@@ -122,6 +123,12 @@ impl SessionPort for RingSessions {
 
     fn is_quiet(&self) -> bool {
         self.shared.state.lock().is_quiet()
+    }
+}
+
+impl Measured for RingSessions {
+    fn measure(&self, meter: &mut dyn Meter) {
+        self.shared.state.lock().measure(meter);
     }
 }
 

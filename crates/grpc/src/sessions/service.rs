@@ -241,6 +241,12 @@ impl Gateway {
         self.state.lock().links.get(&link).map(|it| it.theirs)
     }
 
+    /// Returns how many links the stream has, and how much news waits.
+    pub(super) fn sizes(&self) -> (usize, usize) {
+        let state = self.state.lock();
+        (state.links.len(), state.news.len())
+    }
+
     /// Has the gateway close a link, if it is one of this stream.
     pub(super) fn close(&self, link: LinkId) {
         if let Some(link) = self.number_of(link) {
@@ -271,11 +277,16 @@ impl Gateway {
     }
 
     fn tell(&self, news: DownItem) {
-        self.change(|state| {
-            if state.news.len() < NEWS_WAITING_MAX {
+        let has_room = self.change(|state| {
+            let has_room = state.news.len() < NEWS_WAITING_MAX;
+            if has_room {
                 state.news.push(news);
             }
+            has_room
         });
+        if !has_room {
+            self.gateways.count_lost_news();
+        }
     }
 }
 
@@ -421,6 +432,7 @@ impl Gateway {
 #[cfg(test)]
 mod tests {
     use heliogram_ports::Attach;
+    use heliogram_ports::metrics::Readings;
 
     use super::*;
     use crate::sessions::gateways::LinkName;
@@ -487,6 +499,28 @@ mod tests {
         };
         assert_eq!(a.batch(), [DownItem::Close(close)]);
         assert_eq!(b.batch(), []);
+    }
+
+    #[test]
+    fn so_much_news_waits_for_a_gateway_and_what_is_more_is_counted_as_lost() {
+        let (port, gateways) = (Arc::new(Noting::default()), Gateways::new());
+        let a = gateway(&port, &gateways);
+        assert!(gateways.add(7, &a).is_none());
+        a.link_of(5).unwrap();
+        let read = || {
+            let readings = Readings::of(&gateways).0;
+            ["streams", "connections", "waiting_news", "lost_news"]
+                .map(|name| readings[&format!("gateways_{name}")])
+        };
+        (0..NEWS_WAITING_MAX).for_each(|_| a.revoke(AuthKeyId(1)));
+        let waiting = u64::try_from(NEWS_WAITING_MAX).unwrap();
+        assert_eq!(read(), [1, 1, waiting, 0]);
+        a.revoke(AuthKeyId(1));
+        assert_eq!(read(), [1, 1, waiting, 1]);
+        assert_eq!(a.batch().len(), NEWS_WAITING_MAX);
+        assert_eq!(read(), [1, 1, 0, 1]);
+        drop(a);
+        assert_eq!(read(), [0, 0, 0, 1]);
     }
 
     fn gateway(port: &Arc<Noting>, gateways: &Gateways) -> Arc<Gateway> {

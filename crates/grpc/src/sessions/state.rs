@@ -12,6 +12,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet, VecDeque};
 use std::sync::Arc;
 
 use heliogram_ports::discovery::View;
+use heliogram_ports::metrics::{Meter, Metric};
 use heliogram_ports::{Frame, FromHost, ToHost, Wake};
 use heliogram_proto::ids::{Identity, LinkId, SessionId, Term};
 use heliogram_proto::ring::{PARTITIONS, Partition};
@@ -45,6 +46,30 @@ pub(super) struct State {
     leaving: VecDeque<(Instant, LinkId)>,
     /// Connections whose owners wait until more is welcome.
     stalled: Vec<LinkId>,
+    counts: Counts,
+}
+
+/// What has happened to streams and connections.
+#[derive(Clone, Copy, Default)]
+struct Counts {
+    opened_streams: u64,
+    closed_full: u64,
+    closed_lost: u64,
+    closed_moved: u64,
+    closed_no_owner: u64,
+}
+
+/// Why a connection is closed.
+#[derive(Clone, Copy)]
+enum Why {
+    /// Too much waits already.
+    Full,
+    /// A frame of it may be lost, or what a node had for it.
+    Lost,
+    /// What it uses has another owner.
+    Moved,
+    /// There was no way to an owner for too long.
+    NoOwner,
 }
 
 /// A session node.
@@ -92,6 +117,7 @@ impl State {
             parked_bytes: 0,
             leaving: VecDeque::new(),
             stalled: Vec::new(),
+            counts: Counts::default(),
         }
     }
 
@@ -173,7 +199,7 @@ impl State {
         users.sort_unstable();
         for (link, peer) in users {
             if !self.is_open(peer) {
-                self.end(link, wakes);
+                self.end(link, Why::Moved, wakes);
             } else if let Some(entry) = self.links.get_mut(&link) {
                 entry.is_leaving = true;
                 self.leaving.push_back((now + LEAVING_MAX, link));
@@ -210,7 +236,7 @@ impl State {
         match input {
             ToHost::Frame(frame) => self.frame(now, frame, wakes),
             // Connections don't bring themselves back.
-            ToHost::Attach(attach) => self.end(attach.link, wakes),
+            ToHost::Attach(attach) => self.end(attach.link, Why::Lost, wakes),
             ToHost::Detach { link } => {
                 let ways = self.links.remove(&link).map(|entry| entry.ways);
                 for way in ways.unwrap_or_default() {
@@ -241,7 +267,7 @@ impl State {
         let bytes = frame.body.len() + ITEM_BYTES;
         if peer.bytes + bytes > FRAMES_WAITING_BYTES_MAX {
             tracing::warn!("a session node takes no more frames");
-            return self.end(frame.link, wakes);
+            return self.end(frame.link, Why::Full, wakes);
         }
         entry.tie(&frame, place);
         frame.term = place.term;
@@ -254,7 +280,7 @@ impl State {
         let bytes = frame.body.len() + ITEM_BYTES;
         if self.parked_bytes + bytes > FRAMES_WAITING_BYTES_MAX {
             tracing::warn!("too many frames wait for an owner");
-            return self.end(frame.link, wakes);
+            return self.end(frame.link, Why::Full, wakes);
         }
         self.parked_bytes += bytes;
         self.parked.push_back((since, frame));
@@ -270,11 +296,18 @@ impl State {
     }
 
     /// Closes a connection; its owner is to be woken.
-    fn end(&mut self, link: LinkId, wakes: &mut Wakes) {
+    fn end(&mut self, link: LinkId, why: Why, wakes: &mut Wakes) {
         let Some(entry) = self.links.get_mut(&link).filter(|it| !it.is_ended) else {
             return;
         };
         wakes.push(Arc::clone(&entry.wake));
+        let counts = &mut self.counts;
+        *match why {
+            Why::Full => &mut counts.closed_full,
+            Why::Lost => &mut counts.closed_lost,
+            Why::Moved => &mut counts.closed_moved,
+            Why::NoOwner => &mut counts.closed_no_owner,
+        } += 1;
         for peer in entry.end(link) {
             self.tell(peer, UpItem::Detach(link.0));
         }
@@ -297,10 +330,10 @@ impl State {
             .pop_front_if(|(since, _)| *since + FRAMES_WAITING_MAX <= now)
         {
             self.parked_bytes -= frame.body.len() + ITEM_BYTES;
-            self.end(frame.link, wakes);
+            self.end(frame.link, Why::NoOwner, wakes);
         }
         while let Some((_, link)) = self.leaving.pop_front_if(|(until, _)| *until <= now) {
-            self.end(link, wakes);
+            self.end(link, Why::Moved, wakes);
         }
         self.relieve(wakes);
     }
@@ -414,6 +447,7 @@ impl State {
             return Vec::new();
         };
         peer.is_open = true;
+        self.counts.opened_streams += 1;
         let back = self.links.iter_mut().filter(|(_, entry)| !entry.is_over());
         let mut back: Vec<_> = back.flat_map(|(&link, it)| it.attach(link, id)).collect();
         back.sort_by_key(|attach| attach.link);
@@ -447,7 +481,7 @@ impl State {
         let mut lost: Vec<_> = lost.collect();
         lost.sort_unstable();
         for link in lost {
-            self.end(link, wakes);
+            self.end(link, Why::Lost, wakes);
         }
         for up in old.waiting {
             if let Up::Frame(frame) = up {
@@ -552,6 +586,73 @@ impl Peer {
         self.news.notify_one();
     }
 }
+
+/// What an operator is told.
+impl State {
+    /// Says all numbers.
+    pub(super) fn measure(&self, meter: &mut dyn Meter) {
+        let (peers, counts) = (self.peers.values(), &self.counts);
+        meter.level(NODES, number(peers.len()));
+        let open = peers.clone().filter(|it| it.is_open);
+        meter.level(STREAMS, number(open.count()));
+        meter.count(OPENED_STREAMS, counts.opened_streams);
+        let waiting = peers.clone().map(|it| it.bytes);
+        meter.level(WAITING, number(waiting.sum()));
+        let unconfirmed = peers.map(|it| it.sent.len());
+        meter.level(UNCONFIRMED, number(unconfirmed.sum()));
+        meter.level(PARKED, number(self.parked.len()));
+        meter.level(PARKED_BYTES, number(self.parked_bytes));
+        meter.level(STALLED, number(self.stalled.len()));
+        let closed = [
+            ("full", counts.closed_full),
+            ("lost", counts.closed_lost),
+            ("moved", counts.closed_moved),
+            ("no_owner", counts.closed_no_owner),
+        ];
+        meter.counts(CLOSED, "reason", &closed);
+    }
+}
+
+fn number(value: usize) -> u64 {
+    u64::try_from(value).unwrap_or(u64::MAX)
+}
+
+const NODES: Metric = Metric {
+    name: "ring_nodes",
+    help: "Session nodes that this gateway speaks to, or tries to",
+};
+const STREAMS: Metric = Metric {
+    name: "ring_streams",
+    help: "Of these, the ones to which a stream is open",
+};
+const OPENED_STREAMS: Metric = Metric {
+    name: "ring_opened_streams",
+    help: "Streams to session nodes that were opened; one more than there are nodes for each that broke",
+};
+const WAITING: Metric = Metric {
+    name: "ring_waiting_bytes",
+    help: "Bytes of frames that wait for their streams",
+};
+const UNCONFIRMED: Metric = Metric {
+    name: "ring_unconfirmed_frames",
+    help: "Frames that were sent, and that no host is known to have taken",
+};
+const PARKED: Metric = Metric {
+    name: "ring_parked_frames",
+    help: "Frames that wait for an owner, or for the way to it",
+};
+const PARKED_BYTES: Metric = Metric {
+    name: "ring_parked_bytes",
+    help: "Bytes of frames that wait for an owner",
+};
+const STALLED: Metric = Metric {
+    name: "ring_stalled_connections",
+    help: "Connections that are not read because too much of what they send waits",
+};
+const CLOSED: Metric = Metric {
+    name: "ring_closed_connections",
+    help: "Connections that were closed on account of session nodes, and why",
+};
 
 #[cfg(test)]
 mod tests;

@@ -2,6 +2,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use heliogram_ports::discovery::{Node, Owner};
+use heliogram_ports::metrics::Readings;
 use heliogram_ports::{KeyKind, conformance};
 use heliogram_proto::ids::{AuthKeyId, MsgId, Salt, SeqNo};
 
@@ -249,6 +250,46 @@ fn input_is_welcome_below_the_limit_and_who_waits_is_woken_once_there_is_room() 
     assert!(world.state.takes_more(A));
 }
 
+#[test]
+fn streams_what_waits_and_why_connections_are_closed_are_counted() {
+    let mut world = World::new();
+    let cost = u64::try_from(frame(A, KEY_OF_X, 1).body.len() + ITEM_BYTES).unwrap();
+    world.frame(A, KEY_OF_X, 1);
+    assert_eq!(world.reads(["ring_nodes", "ring_streams"]), [2, 2]);
+    assert_eq!(
+        world.reads(["ring_waiting_bytes", "ring_unconfirmed_frames"]),
+        [cost, 0]
+    );
+    world.batch(X);
+    assert_eq!(
+        world.reads(["ring_waiting_bytes", "ring_unconfirmed_frames"]),
+        [0, 1]
+    );
+    world.broke(X);
+    assert_eq!(world.reads(["ring_streams", CLOSED_LOST]), [1, 1]);
+    world.frame(B, KEY_OF_X, 1);
+    assert_eq!(
+        world.reads(["ring_parked_frames", "ring_parked_bytes"]),
+        [1, cost]
+    );
+    world.pass(FRAMES_WAITING_MAX);
+    assert_eq!(world.reads(["ring_parked_frames", CLOSED_NO_OWNER]), [0, 1]);
+    world.frame(C, KEY_OF_Y, 1);
+    world.own(&[(X, OLD), (Y, NEW)]);
+    world.pass(LEAVING_MAX);
+    assert_eq!(world.reads([CLOSED_MOVED, CLOSED_FULL]), [1, 0]);
+    world.opened(X);
+    assert_eq!(
+        world.reads(["ring_opened_streams", "ring_stalled_connections"]),
+        [3, 0]
+    );
+}
+
+const CLOSED_FULL: &str = r#"ring_closed_connections{reason="full"}"#;
+const CLOSED_LOST: &str = r#"ring_closed_connections{reason="lost"}"#;
+const CLOSED_MOVED: &str = r#"ring_closed_connections{reason="moved"}"#;
+const CLOSED_NO_OWNER: &str = r#"ring_closed_connections{reason="no_owner"}"#;
+
 /// Two nodes, each with half of the partitions and an open stream, and three connections.
 struct World {
     state: State,
@@ -342,6 +383,12 @@ impl World {
         let mut wakes = Wakes::new();
         self.state.overdue(self.now, &mut wakes);
         wake(&wakes);
+    }
+
+    fn reads(&self, names: [&str; 2]) -> [u64; 2] {
+        let mut readings = Readings::default();
+        self.state.measure(&mut readings);
+        names.map(|name| readings.0[name])
     }
 
     fn is_closed(&self, link: LinkId) -> bool {
