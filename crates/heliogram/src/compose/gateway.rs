@@ -32,7 +32,7 @@ impl Server {
         let keys = NodesKeys::new(Arc::clone(&discovery), tls.clone());
         let sessions = Arc::new(RingSessions::new(discovery, tls.clone()));
         let observed = Observed::start(&config, "heliogram-gateway")?;
-        let owners = Arc::clone(&sessions);
+        let (owners, ring) = (Arc::clone(&sessions), Arc::clone(&sessions));
         let rest = Rest {
             keys: Arc::new(keys),
             sessions: Arc::<RingSessions>::clone(&sessions),
@@ -44,7 +44,7 @@ impl Server {
             sessions.is_whole()
         });
         let mut measured = observed.measured();
-        measured.extend([front.measured(), etcd]);
+        measured.extend([front.measured(), Arc::<RingSessions>::clone(&ring), etcd]);
         let (admin, readiness, answering) = administer(&config, vec![whole], measured).await?;
         let endpoints = Endpoints {
             tcp: front.addresses(ListenerKind::Tcp),

@@ -42,7 +42,11 @@ impl Server {
         let observed = Observed::start(&config, "heliogram-session")?;
         let behind = Behind::new(&config, &store, place.tls.clone(), &observed)?;
         behind.built_in.publish(gateways(&config));
-        let (sessions, served) = place.host(&config, &store, &behind, &observed).await?;
+        let Hosted {
+            sessions,
+            served,
+            ways,
+        } = place.host(&config, &store, &behind, &observed).await?;
         let pushed = behind.listen(&config, &sessions).await?;
         let listening = served.address()?;
         let push = pushed.as_ref().map(Bound::address).transpose()?;
@@ -58,6 +62,7 @@ impl Server {
             Arc::<Steward>::clone(&steward),
             place.etcd,
         ]);
+        measured.extend(ways);
         measured.extend(store.measured);
         measured.extend(observed.measured());
         let mut checks = store.checks;
@@ -130,7 +135,7 @@ impl Place {
         store: &Store,
         behind: &Behind,
         observed: &Observed,
-    ) -> anyhow::Result<(LocalPort, Bound)> {
+    ) -> anyhow::Result<Hosted> {
         let gateways = Gateways::new();
         let owners = RemoteOwners::new(
             self.discovery(),
@@ -138,12 +143,17 @@ impl Place {
             self.tls.clone(),
             gateways.clone(),
         );
+        let owners = Arc::new(owners);
+        let ways: Vec<Arc<dyn Measured>> = vec![
+            Arc::<RemoteOwners>::clone(&owners),
+            Arc::new(gateways.clone()),
+        ];
         let sessions = LocalPort::of_cluster(
             // Each partition has a term of its own.
             &host_config(config, store, Term(0)),
             Arc::clone(&store.keys),
             Arc::clone(&behind.backend),
-            Arc::new(owners),
+            owners,
             Handle::current(),
         );
         let port: Arc<dyn SessionPort> = Arc::new(sessions.clone());
@@ -152,9 +162,21 @@ impl Place {
             .keys(KeysService::new(Arc::clone(&store.keys)))
             .sessions(SessionsService::new(port, gateways.clone()))
             .owners(OwnersService::new(Arc::new(sessions.clone()), gateways));
-        let bound = listen(server, &config.cluster, self.tls.clone()).await?;
-        Ok((sessions, bound))
+        let served = listen(server, &config.cluster, self.tls.clone()).await?;
+        Ok(Hosted {
+            sessions,
+            served,
+            ways,
+        })
     }
+}
+
+/// A host that others can reach.
+struct Hosted {
+    sessions: LocalPort,
+    served: Bound,
+    /// Numbers of the ways to gateways and other nodes.
+    ways: Vec<Arc<dyn Measured>>,
 }
 
 async fn listen(
