@@ -1,4 +1,4 @@
-//! The servers that tests start: MariaDB, Redis and etcd, of Debian's packages.
+//! What tests start beside ourselves, of Debian's packages: the servers MariaDB, Redis and etcd, and Node.js.
 
 use std::path::Path;
 use std::process::Command;
