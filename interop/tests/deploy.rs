@@ -22,13 +22,19 @@ fn every_command_of_databases_runs() {
 }
 
 #[test]
+fn every_command_of_a_cluster_runs() {
+    run("cluster.md", &["openssl", "mariadbd", "redis-server", "etcd"]);
+}
+
+#[test]
 fn every_page_is_run_by_a_test() {
     let mut pages: Vec<_> = fs::read_dir(directory())
         .unwrap()
         .map(|page| page.unwrap().file_name().into_string().unwrap())
         .collect();
     pages.sort();
-    assert_eq!(pages, ["README.md", "databases.md", "one-process.md"]);
+    let expected = ["README.md", "cluster.md", "databases.md", "one-process.md"];
+    assert_eq!(pages, expected);
     // The index has no commands of its own.
     assert_eq!(script(&page("README.md")), Ok(String::new()));
 }
@@ -66,6 +72,7 @@ fn run(name: &str, tools: &[&str]) {
         .current_dir(directory.path())
         .env("PATH", path())
         .env("TMPDIR", directory.path())
+        .env("HELIOGRAM_SOURCE", directory().join("../.."))
         .output()
         .unwrap();
     let (said, error) = (
