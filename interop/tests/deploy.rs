@@ -8,7 +8,7 @@
 use std::collections::BTreeMap;
 use std::fs;
 use std::net::TcpListener;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 #[test]
@@ -23,7 +23,10 @@ fn every_command_of_databases_runs() {
 
 #[test]
 fn every_command_of_a_cluster_runs() {
-    run("cluster.md", &["openssl", "mariadbd", "redis-server", "etcd"]);
+    run(
+        "cluster.md",
+        &["openssl", "mariadbd", "redis-server", "etcd"],
+    );
 }
 
 #[test]
@@ -72,7 +75,7 @@ fn run(name: &str, tools: &[&str]) {
         .current_dir(directory.path())
         .env("PATH", path())
         .env("TMPDIR", directory.path())
-        .env("HELIOGRAM_SOURCE", directory().join("../.."))
+        .env("HELIOGRAM_SOURCE", source())
         .output()
         .unwrap();
     let (said, error) = (
@@ -170,8 +173,13 @@ fn page(name: &str) -> String {
     fs::read_to_string(directory().join(name)).unwrap()
 }
 
-fn directory() -> std::path::PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/deploy")
+fn directory() -> PathBuf {
+    source().join("docs/deploy")
+}
+
+/// Where Heliogram's source tree lies.
+fn source() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("..")
 }
 
 /// Stops at the first command that fails, and takes along what was started.

@@ -69,19 +69,19 @@ enum Command {
     Serve(ServeOptions),
     /// Runs a gateway of a cluster: it holds clients' connections, and carries their messages to session nodes.
     ///
-    /// Finds the session nodes through etcd ([cluster] of the configuration), asks them for keys, and holds no password of
+    /// Finds the session nodes through etcd (`[cluster]` of the configuration), asks them for keys, and holds no password of
     /// a database. All gateways have the same RSA keys: `server_keys`.
     #[command(after_help = RUNNING)]
     Gateway(GatewayOptions),
     /// Runs a session node of a cluster: it holds sessions, and asks backends.
     ///
     /// Takes its share of all sessions when it joins, and hands it to the other nodes when it ends. Wants
-    /// [store] kind = "cluster", etcd ([cluster]), and `heliogram migrate` to have been run.
+    /// `[store] kind = "cluster"`, etcd (`[cluster]`), and `heliogram migrate` to have been run.
     #[command(after_help = RUNNING)]
     Session(SessionOptions),
     /// Makes the tables of a cluster's store in MySQL or MariaDB, or brings them up to date.
     ///
-    /// Wants [store] kind = "cluster" in the configuration. Run it once before the first start and after each update; it
+    /// Wants `[store] kind = "cluster"` in the configuration. Run it once before the first start and after each update; it
     /// may be run again, and while others serve.
     Migrate {
         /// Configuration in TOML.
