@@ -9,15 +9,24 @@ use crate::limits::{RETRY_PAUSE_MAX, RETRY_PAUSE_MIN};
 
 /// The next pause.
 #[derive(Debug)]
-pub(crate) struct Pause(Duration);
+pub(crate) struct Pause {
+    next: Duration,
+    max: Duration,
+}
 
 impl Default for Pause {
     fn default() -> Self {
-        Self(RETRY_PAUSE_MIN)
+        Self::up_to(RETRY_PAUSE_MAX)
     }
 }
 
 impl Pause {
+    /// Begins with [`RETRY_PAUSE_MIN`], and goes no further than this.
+    pub(crate) fn up_to(max: Duration) -> Self {
+        let next = RETRY_PAUSE_MIN.min(max);
+        Self { next, max }
+    }
+
     /// Waits; the next time for twice as long.
     pub(crate) async fn wait(&mut self) {
         tokio::time::sleep(self.next()).await;
@@ -25,9 +34,9 @@ impl Pause {
 
     /// Returns a pause between half of the time and all of it, so that those who failed together do not come together.
     fn next(&mut self) -> Duration {
-        let half = self.0 / 2;
+        let half = self.next / 2;
         let spread = u64::try_from(half.as_millis()).unwrap_or(0).max(1);
-        self.0 = (self.0 * 2).min(RETRY_PAUSE_MAX);
+        self.next = (self.next * 2).min(self.max);
         half + Duration::from_millis(random::lend().next_u64() % spread)
     }
 }
@@ -43,5 +52,7 @@ mod tests {
         assert!(pauses[0] >= RETRY_PAUSE_MIN / 2 && pauses[0] < RETRY_PAUSE_MIN);
         assert!(pauses[11] >= RETRY_PAUSE_MAX / 2 && pauses[11] < RETRY_PAUSE_MAX);
         assert!(pauses[6] > pauses[0]);
+        let mut pause = Pause::up_to(RETRY_PAUSE_MIN);
+        assert!((0..12).all(|_| pause.next() < RETRY_PAUSE_MIN));
     }
 }

@@ -1,6 +1,7 @@
 //! Requests to whichever member of etcd answers.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
 
 use heliogram_ports::Unavailable;
 use heliogram_ports::metrics::{Count, Meter, Metric, SharedTimes};
@@ -10,10 +11,10 @@ use tonic::metadata::{Ascii, MetadataValue};
 use tonic::transport::Channel;
 use tonic::{Code, Request, Response, Status};
 
-use super::EtcdError;
+use super::{EtcdConfig, EtcdError};
 use crate::generated::etcd::auth_client::AuthClient;
 use crate::generated::etcd::{AuthenticateRequest, AuthenticateResponse};
-use crate::limits::{ETCD_ATTEMPT, ETCD_PATIENCE};
+use crate::limits::{ETCD_ATTEMPT, ETCD_PATIENCE, RETRY_PAUSE_MAX};
 use crate::net::{Tls, dial_host};
 use crate::retry::Pause;
 
@@ -43,6 +44,8 @@ pub(super) struct Client {
     /// The one that has answered last.
     at: AtomicUsize,
     user: Option<(String, String)>,
+    /// Short beside a lease, so that one is prolonged in time once somebody answers again.
+    pause_max: Duration,
     token: Mutex<Option<MetadataValue<Ascii>>>,
     answered: Count,
     failed: Count,
@@ -50,11 +53,8 @@ pub(super) struct Client {
 }
 
 impl Client {
-    pub(super) fn new(
-        endpoints: &[String],
-        tls: Option<&Tls>,
-        user: Option<(String, String)>,
-    ) -> Result<Self, EtcdError> {
+    pub(super) fn new(config: &EtcdConfig) -> Result<Self, EtcdError> {
+        let (endpoints, tls) = (&config.endpoints, config.tls.as_ref());
         let members = endpoints.iter().map(|endpoint| member(endpoint, tls));
         let members = members.collect::<Result<Vec<_>, _>>()?;
         if members.is_empty() {
@@ -63,7 +63,8 @@ impl Client {
         Ok(Self {
             members,
             at: AtomicUsize::new(0),
-            user,
+            user: config.user.clone(),
+            pause_max: RETRY_PAUSE_MAX.min(config.lease / 6),
             token: Mutex::new(None),
             answered: Count::default(),
             failed: Count::default(),
@@ -78,7 +79,7 @@ impl Client {
         send: impl AsyncFn(Channel, Request<Q>) -> Result<Response<A>, Status>,
     ) -> Result<A, Refused> {
         let begin = Instant::now();
-        let mut pause = Pause::default();
+        let mut pause = Pause::up_to(self.pause_max);
         loop {
             let at = self.at.load(Ordering::Relaxed);
             let attempt = self.attempt(at, request.clone(), &send);

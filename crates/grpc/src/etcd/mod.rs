@@ -135,7 +135,7 @@ impl Etcd {
         if config.lease < LEASE_MIN {
             return Err(EtcdError::LeaseTooShort(config.lease));
         }
-        let client = Client::new(&config.endpoints, config.tls.as_ref(), config.user.clone())?;
+        let client = Client::new(config)?;
         let inner = Arc::new(Inner {
             client,
             keys: Keys::new(&config.cluster),
