@@ -63,7 +63,9 @@ async fn a_node_stays_for_longer_than_its_lease() {
 #[tokio::test]
 async fn without_etcd_everybody_keeps_the_view_and_what_was_claimed_stays_claimed() {
     let mut etcd = services::Etcd::start().unwrap();
-    let config = config_of(&etcd, "killed");
+    let mut config = config_of(&etcd, "killed");
+    // It may end before it is prolonged again, otherwise.
+    config.lease = Duration::from_secs(60);
     let (a, b) = (connect(&config), connect(&config));
     a.join(node("a")).await.unwrap();
     b.join(node("b")).await.unwrap();
@@ -129,7 +131,11 @@ async fn who_has_lost_its_lease_has_nothing_and_comes_back_as_a_node() {
 #[tokio::test]
 async fn one_of_several_addresses_is_enough() {
     let mut config = shared("several");
-    config.endpoints.insert(0, "http://127.0.0.1:9".into());
+    // One takes connections and says nothing, at another nobody listens.
+    let silent = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("http://{}", silent.local_addr().unwrap());
+    config.endpoints.insert(0, url);
+    config.endpoints.insert(1, "http://127.0.0.1:9".into());
     let a = connect(&config);
     a.join(node("a")).await.unwrap();
     until(&a, |it| it.nodes.len() == 1).await;
