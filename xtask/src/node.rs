@@ -39,7 +39,7 @@ pub(crate) fn ensure() -> Result<PathBuf> {
     let mut npm = Command::new("npm");
     // No package runs anything of its own here: none of these needs to.
     npm.args(["ci", "--ignore-scripts", "--no-audit", "--no-fund"]);
-    npm.current_dir(&to);
+    npm.arg("--prefix").arg(&to);
     process::run(npm).with_context(|| format!("npm must reach the packages of {PROJECT}"))?;
     // Written last: an installation that was broken off is done anew.
     std::fs::write(&stamp, wanted)?;
