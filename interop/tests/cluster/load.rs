@@ -15,6 +15,7 @@ use tokio::task::JoinHandle;
 
 use crate::check::Call;
 use crate::methods::{Append, Pushed, SignIn};
+use crate::round::OTHERS;
 
 /// Clients on a runtime of their own. Two of them at a time are one user's.
 pub(crate) struct Load {
@@ -190,8 +191,7 @@ impl Load {
 impl One {
     async fn connect(number: usize, key: PublicKey, addresses: Vec<SocketAddr>) -> Arc<Self> {
         let client = builder(key, addresses).connect().await.unwrap();
-        // Below are those of programs that number their calls from 1.
-        let first = i64::try_from(number + 1).unwrap() << 32;
+        let first = i64::try_from(number + 1).unwrap() * OTHERS;
         let one = Arc::new(Self {
             number,
             client,

@@ -13,4 +13,5 @@ mod methods;
 mod round;
 mod serve;
 mod stores;
+mod telethon;
 mod whole;

@@ -201,7 +201,7 @@ impl Plan {
             .with(&["gateway"])
             .configured(&format!(
                 "server_keys = ['{key}']\nlisten.admin = '127.0.0.1:0'\nlisten.tcp = ['{clients}']\n\
-                 listen.websocket = []\n{cluster}\n{tls}"
+                 listen.websocket = ['127.0.0.1:0']\n{cluster}\n{tls}"
             ))
     }
 }
