@@ -50,17 +50,21 @@ impl fmt::Display for Target {
 }
 
 impl Route {
-    /// Opens a connection to the first address that takes one.
-    pub(crate) async fn dial(&self) -> io::Result<TcpStream> {
+    /// Opens a connection to the first target that takes one, beginning with the one of this number and going round. Returns
+    /// the number of the target, too.
+    pub(crate) async fn dial(&self, first: usize) -> io::Result<(usize, TcpStream)> {
         let mut last = io::Error::new(io::ErrorKind::AddrNotAvailable, "no address is known");
-        let share = DIAL_MAX / u32::try_from(self.targets.len()).unwrap_or(u32::MAX).max(1);
-        for target in &self.targets {
+        let count = self.targets.len();
+        let share = DIAL_MAX / u32::try_from(count).unwrap_or(u32::MAX).max(1);
+        let first = first.checked_rem(count).unwrap_or(0);
+        let round = self.targets.iter().enumerate().cycle();
+        for (number, target) in round.skip(first).take(count) {
             // One that swallows everything must leave time for the others.
             let opened = tokio::time::timeout(share, self.open(target)).await;
             match opened.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into())) {
                 Ok(stream) => {
                     stream.set_nodelay(true)?;
-                    return Ok(stream);
+                    return Ok((number, stream));
                 }
                 Err(error) => last = error,
             }
@@ -120,7 +124,25 @@ mod tests {
             proxy: Some(proxy),
             is_media: false,
         };
-        route.dial().await.unwrap();
+        assert_eq!(route.dial(0).await.unwrap().0, 1);
         serving.await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn every_target_is_tried_once_from_whichever_is_the_first() {
+        let listener = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
+        let there = Target::Address(listener.local_addr().unwrap());
+        let nowhere = Target::Address(([127, 0, 0, 1], 1).into());
+        let route = |targets: &[&Target]| Route {
+            targets: targets.iter().map(|&it| it.clone()).collect(),
+            proxy: None,
+            is_media: false,
+        };
+        let three = route(&[&there, &nowhere, &there]);
+        for (first, reached) in [(0, 0), (1, 2), (2, 2), (3, 0), (usize::MAX, 0)] {
+            assert_eq!(three.dial(first).await.unwrap().0, reached, "{first}");
+        }
+        assert!(route(&[&nowhere, &nowhere]).dial(1).await.is_err());
+        assert!(route(&[]).dial(1).await.is_err());
     }
 }

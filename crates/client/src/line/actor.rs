@@ -31,6 +31,9 @@ pub(super) struct Actor {
     clock: Clock,
     route: Route,
     socket: Socket,
+    /// The target that the socket was opened to, and the one that is dialled first next time.
+    target: usize,
+    first_target: usize,
     /// The one piece of work that an exchange has under way, and what stands for its outcome if its worker panics.
     work: Option<(JoinHandle<Worked>, Worked)>,
     state: watch::Sender<State>,
@@ -72,6 +75,8 @@ impl Actor {
             clock: plan.clock,
             route: plan.route,
             socket: Socket::Closed,
+            target: 0,
+            first_target: 0,
             work: None,
             commands,
             state,
@@ -157,7 +162,7 @@ impl Actor {
 
     fn carry_out(&mut self, effect: Effect) {
         match effect {
-            Effect::Dial => self.socket.dial(&self.route),
+            Effect::Dial => self.socket.dial(&self.route, self.first_target),
             Effect::Send(bytes) => self.socket.send(bytes),
             Effect::HangUp => self.socket.close(),
             Effect::Work(work) => {
@@ -172,8 +177,13 @@ impl Actor {
 
     fn on_brought(&mut self, brought: Brought, buffer: &mut [u8]) {
         match brought {
-            Brought::Connected => self.step(|engine, cx| engine.handle(Input::Connected, cx)),
+            Brought::Connected(target) => {
+                // Others may take the next connection, unless this one brings something: who takes connections need not live.
+                (self.target, self.first_target) = (target, target + 1);
+                self.step(|engine, cx| engine.handle(Input::Connected, cx));
+            }
             Brought::Bytes(count) => {
+                self.first_target = self.target;
                 let bytes = buffer.get_mut(..count).unwrap_or_default();
                 self.step(|engine, cx| engine.handle(Input::Bytes(bytes), cx));
             }
@@ -195,7 +205,10 @@ impl Actor {
                 }
             }
             Command::Introduce => self.is_introduced = false,
-            Command::Reroute(route) => self.route = route,
+            Command::Reroute(route) => {
+                self.route = route;
+                self.first_target = 0;
+            }
             Command::Stop { by } => self.stop_by = Some(by),
         }
     }

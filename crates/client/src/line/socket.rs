@@ -12,13 +12,14 @@ use crate::limits::{FLUSH_MAX, WAITING_BYTES_MAX};
 /// Where it stands.
 pub(super) enum Socket {
     Closed,
-    Dialling(JoinHandle<io::Result<TcpStream>>),
+    Dialling(JoinHandle<io::Result<(usize, TcpStream)>>),
     Open(Open),
 }
 
 /// What it brings.
 pub(super) enum Brought {
-    Connected,
+    /// With the target of this number.
+    Connected(usize),
     /// So many bytes lie in the buffer.
     Bytes(usize),
     Disconnected(io::Error),
@@ -43,11 +44,11 @@ impl Socket {
         }
     }
 
-    /// Begins to open a connection.
-    pub(super) fn dial(&mut self, route: &Route) {
+    /// Begins to open a connection, to the target of this number if it takes one.
+    pub(super) fn dial(&mut self, route: &Route, first: usize) {
         self.close();
         let route = route.clone();
-        *self = Self::Dialling(tokio::spawn(async move { route.dial().await }));
+        *self = Self::Dialling(tokio::spawn(async move { route.dial(first).await }));
     }
 
     /// Closes at once; what the system has taken still leaves.
@@ -82,13 +83,13 @@ impl Socket {
                     .await
                     .unwrap_or_else(|error| Err(io::Error::other(error)));
                 match dialled {
-                    Ok(stream) => {
+                    Ok((target, stream)) => {
                         *self = Self::Open(Open {
                             stream,
                             waiting: Vec::new(),
                             is_full: false,
                         });
-                        Brought::Connected
+                        Brought::Connected(target)
                     }
                     Err(error) => {
                         *self = Self::Closed;

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 use std::time::Duration;
 
-use heliogram_client::{Client, Reconnect};
+use heliogram_client::{Client, DataCentre, Reconnect};
 
 use crate::proxy::{Bytes, Proxy};
 use crate::server::{Count, Server, client_of};
@@ -149,6 +149,32 @@ async fn talk(client: &Client, tokens: &mut std::ops::RangeFrom<i64>) {
         let (token, outcome) = call.await.unwrap();
         assert_eq!(outcome, Ok(token));
     }
+}
+
+#[tokio::test]
+async fn an_address_that_takes_connections_and_says_nothing_does_not_keep_its_clients() {
+    let server = Server::start();
+    let mute = tokio::net::TcpListener::bind(("127.0.0.1", 0))
+        .await
+        .unwrap();
+    let dc = DataCentre::new(2, [mute.local_addr().unwrap(), server.address]);
+    let hangs_up = tokio::spawn(async move {
+        let mut count = 0;
+        loop {
+            drop(mute.accept().await.unwrap());
+            count += 1;
+            assert_eq!(count, 1, "its turn comes again only after the others'");
+        }
+    });
+
+    let client = server.client().data_centre(dc).connect().await.unwrap();
+
+    for call in 1..=3 {
+        assert_eq!(client.invoke(&Count(call)).await, Ok(call));
+    }
+    assert!(!hangs_up.is_finished());
+    hangs_up.abort();
+    client.shutdown().await;
 }
 
 /// Dials again after a millisecond.
