@@ -145,6 +145,17 @@ impl Etcd {
         self.post("/v3/auth/enable", "{}")
     }
 
+    /// Has it forget what was before a revision: who asks for a change of then is told that it is gone. Only without
+    /// certificates.
+    ///
+    /// # Errors
+    ///
+    /// When it does not answer, or has no such revision any more, or not yet.
+    pub fn compact(&self, revision: u64) -> io::Result<()> {
+        let request = format!(r#"{{"revision":"{revision}","physical":true}}"#);
+        self.post("/v3/kv/compaction", &request)
+    }
+
     /// Stops it in the middle of what it does (`SIGSTOP`): it still takes connections, and answers nothing.
     ///
     /// # Errors

@@ -222,7 +222,7 @@ fn shared(cluster: &str) -> EtcdConfig {
     config_of(services::Etcd::shared().unwrap(), cluster)
 }
 
-fn config_of(etcd: &services::Etcd, cluster: &str) -> EtcdConfig {
+pub(crate) fn config_of(etcd: &services::Etcd, cluster: &str) -> EtcdConfig {
     EtcdConfig {
         endpoints: vec![etcd.url()],
         cluster: cluster.into(),
@@ -232,11 +232,11 @@ fn config_of(etcd: &services::Etcd, cluster: &str) -> EtcdConfig {
     }
 }
 
-fn connect(config: &EtcdConfig) -> Etcd {
+pub(crate) fn connect(config: &EtcdConfig) -> Etcd {
     Etcd::connect(config).unwrap()
 }
 
-async fn until(who: &Etcd, is_so: impl Fn(&View) -> bool) -> Arc<View> {
+pub(crate) async fn until(who: &Etcd, is_so: impl Fn(&View) -> bool) -> Arc<View> {
     let mut view = who.view();
     while !is_so(&view) {
         view = who.newer(view.revision).await;
@@ -244,11 +244,11 @@ async fn until(who: &Etcd, is_so: impl Fn(&View) -> bool) -> Arc<View> {
     view
 }
 
-fn partition(number: u8) -> Partition {
+pub(crate) fn partition(number: u8) -> Partition {
     Partition::new(number).unwrap()
 }
 
-fn node(name: &str) -> Node {
+pub(crate) fn node(name: &str) -> Node {
     Node {
         name: name.into(),
         address: format!("{name}.example:7003").into(),

@@ -11,6 +11,7 @@
 mod backend;
 mod certificates;
 mod cluster;
+mod compaction;
 mod discovery;
 mod etcd;
 mod keys;
