@@ -87,6 +87,18 @@ fn the_backend_is_killed_and_only_calls_that_it_had_run_again() {
 }
 
 #[test]
+fn the_backend_stands_still_for_20_s_and_only_calls_that_it_had_run_again() {
+    under_fault(|whole| {
+        let (rounds, backend) = (&mut whole.rounds, &whole.backend);
+        rounds.run("backend stopped for 20 s", Doubles::Unanswered, || {
+            backend.freeze();
+            std::thread::sleep(Duration::from_secs(20));
+            backend.thaw();
+        });
+    });
+}
+
+#[test]
 fn without_etcd_for_a_minute_and_meanwhile_without_cache_and_database_everybody_goes_on() {
     under_fault(|whole| {
         let begun = unix_ms();
