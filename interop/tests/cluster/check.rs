@@ -3,7 +3,7 @@
 //! By a token in the call's body, as `docs/guarantees.md` has it. Nothing lost: each answered call ran. Doubles only among
 //! calls that were unanswered at a fault. While a term lasts, an idempotency key runs once.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// A call as its client saw it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -26,6 +26,8 @@ pub(crate) struct Run {
     pub(crate) key: (i64, i64, i64),
     /// The owner's.
     pub(crate) term: u64,
+    /// The id of the key that carried the call: the identity's own, or a temporary one that is bound to it.
+    pub(crate) carrier: i64,
 }
 
 /// A time in which calls that were unanswered may have run twice, Unix time in milliseconds, both ends within.
@@ -107,16 +109,32 @@ pub(crate) fn runs(ledger: &str) -> Vec<Run> {
     let run = |line: &str| {
         let words = line.strip_prefix("run ")?.split(' ');
         let numbers: Vec<i64> = words.filter_map(|word| word.parse().ok()).collect();
-        let [token, _, identity, session, msg_id, term] = numbers[..] else {
+        let [token, _, identity, session, msg_id, term, carrier] = numbers[..] else {
             panic!("{line}");
         };
         Some(Run {
             token,
             key: (identity, session, msg_id),
             term: u64::try_from(term).unwrap(),
+            carrier,
         })
     };
     ledger.lines().filter_map(run).collect()
+}
+
+/// Reads from the backend's file which keys it has heard of: of each call's identity, and of what carried it.
+pub(crate) fn keys(ledger: &str) -> BTreeSet<i64> {
+    let mut keys = BTreeSet::new();
+    for line in ledger.lines() {
+        let words: Vec<_> = line.split(' ').collect();
+        let of_line = match words[..] {
+            ["run", _, _, identity, _, _, _, carrier] => [identity, carrier],
+            ["user", identity, _, carrier] => [identity, carrier],
+            _ => continue,
+        };
+        keys.extend(of_line.map(|key| key.parse::<i64>().unwrap()));
+    }
+    keys
 }
 
 #[test]
@@ -173,13 +191,15 @@ fn an_idempotency_key_that_ran_twice_within_a_term_is_found_whatever_the_fault()
 
 #[test]
 fn executions_are_read_as_the_backend_writes_them() {
-    let text = "user 5 1\nrun 7 1700000000000 -5 6 8 3\npush 1 1\n";
+    let text = "user 5 1 9\nrun 7 1700000000000 -5 6 8 3 -9\npush 1 1\n";
     let expected = Run {
         token: 7,
         key: (-5, 6, 8),
         term: 3,
+        carrier: -9,
     };
     assert_eq!(runs(text), [expected]);
+    assert_eq!(keys(text), BTreeSet::from([5, 9, -5, -9]));
 }
 
 fn call(token: i64, begun: u64, answered: u64) -> Call {
@@ -196,5 +216,6 @@ fn run(token: i64, term: u64) -> Run {
         token,
         key: (1, 1, token),
         term,
+        carrier: 2,
     }
 }

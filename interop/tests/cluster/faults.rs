@@ -138,7 +138,7 @@ fn lasts(load: &Load, time: Duration) {
 }
 
 /// Brings a fault about; then everything is well again, and nothing is in the logs that may not be.
-fn under_fault(fault: impl FnOnce(&mut Whole)) {
+pub(crate) fn under_fault(fault: impl FnOnce(&mut Whole)) {
     let mut whole = Whole::lock();
     whole.settle();
     let outcome = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {

@@ -14,10 +14,11 @@ use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
 use crate::check::Call;
+use crate::logs::Secrets;
 use crate::methods::{Append, Pushed, SignIn};
 use crate::round::OTHERS;
 
-/// Clients on a runtime of their own. Two of them at a time are one user's.
+/// Clients on a runtime of their own. Two of them at a time are one user's. All have temporary keys.
 pub(crate) struct Load {
     runtime: Runtime,
     clients: Vec<Arc<One>>,
@@ -29,11 +30,28 @@ pub(crate) struct Load {
 /// A client, and what it has seen.
 pub(crate) struct One {
     number: usize,
+    life: Life,
     client: Client,
     /// Calls that wait for their answers.
     waiting: AtomicUsize,
     next_token: AtomicI64,
     seen: Mutex<Seen>,
+}
+
+/// How long a client's temporary keys last.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Life {
+    Day,
+    /// The client makes new keys all the time, and can't when the store is gone.
+    Minute,
+}
+
+/// Who clients are: the ids of their permanent keys.
+pub(crate) struct Identities {
+    /// Of those whose temporary keys last for a day.
+    pub(crate) daily: Vec<i64>,
+    /// Of those whose temporary keys last for a minute.
+    pub(crate) brief: Vec<i64>,
 }
 
 #[derive(Default)]
@@ -60,8 +78,9 @@ pub(crate) struct Account {
 }
 
 impl Load {
-    /// Connects clients; each begins at another of the addresses. They sign in, and call nothing yet.
-    pub(crate) fn connect(count: usize, key: &str, addresses: &[SocketAddr]) -> Self {
+    /// Connects clients; each begins at another of the addresses. The temporary keys of the last, `brief` of them, last for a
+    /// minute. They sign in, and call nothing yet.
+    pub(crate) fn connect(count: usize, brief: usize, key: &str, addresses: &[SocketAddr]) -> Self {
         let runtime = Runtime::new().unwrap();
         let (gate, open) = watch::channel(false);
         let clients = (0..count).map(|number| {
@@ -69,7 +88,9 @@ impl Load {
             let first = number.checked_rem(addresses.len()).unwrap_or(0);
             addresses.rotate_left(first);
             let key = PublicKey::from_pem(key).unwrap();
-            runtime.spawn(One::connect(number, key, addresses))
+            let is_brief = number >= count - brief;
+            let life = if is_brief { Life::Minute } else { Life::Day };
+            runtime.spawn(One::connect(number, life, builder(key, addresses)))
         });
         let clients: Vec<_> = clients.collect();
         let clients: Vec<_> = clients
@@ -93,7 +114,8 @@ impl Load {
 
     /// Begins to connect a client that has no key yet, and ends it once it has signed in.
     pub(crate) fn newcomer(&self) -> JoinHandle<()> {
-        let connect = One::connect(0, self.key.clone(), self.addresses.clone());
+        let builder = builder(self.key.clone(), self.addresses.clone());
+        let connect = One::connect(0, Life::Day, builder);
         self.runtime.spawn(async {
             connect.await.client.shutdown().await;
         })
@@ -128,16 +150,17 @@ impl Load {
         }
     }
 
-    /// Waits until each client has had an answer to a call that it began after `since`; returns how long after it that
-    /// was, from the quickest to the slowest, in milliseconds.
+    /// Waits until each client whose keys last has had an answer to a call that it began after `since`; returns how long
+    /// after it that was, from the quickest to the slowest, in milliseconds.
     ///
     /// # Errors
     ///
     /// Names the clients that have none.
     pub(crate) fn recovered(&self, since: u64) -> Result<Vec<u64>, String> {
         let times = || -> Vec<Option<u64>> {
+            let lasting = self.clients.iter().filter(|it| it.life == Life::Day);
             let first = |client: &Arc<One>| client.first_answer_since(since);
-            self.clients.iter().map(first).collect()
+            lasting.map(first).collect()
         };
         until(|| times().iter().all(Option::is_some));
         let times = times();
@@ -175,25 +198,39 @@ impl Load {
         account
     }
 
-    /// Returns what clients hold that nobody may read: their keys, and a salt each.
-    pub(crate) fn secrets(&self) -> Vec<(Vec<u8>, i64)> {
-        let saved = |client: &Arc<One>| client.client.export_session(DC);
-        let saved = self.clients.iter().filter_map(saved);
-        let parts = |saved: SavedSession| {
-            let bytes = saved.to_bytes();
-            let salt = saved.salt.0;
-            (bytes.to_vec(), salt)
+    /// Returns who the clients are.
+    pub(crate) fn identities(&self) -> Identities {
+        let of = |life| {
+            let clients = self.clients.iter().filter(|it| it.life == life);
+            clients.map(|it| it.saved().key.id().0).collect()
         };
-        saved.map(parts).collect()
+        Identities {
+            daily: of(Life::Day),
+            brief: of(Life::Minute),
+        }
+    }
+
+    /// Tells what clients hold that nobody may read: their permanent keys, and a salt each.
+    pub(crate) fn tell_secrets(&self, secrets: &mut Secrets) {
+        for client in &self.clients {
+            let saved = client.saved();
+            secrets.key(saved.key.expose());
+            secrets.salt(saved.salt.0);
+        }
     }
 }
 
 impl One {
-    async fn connect(number: usize, key: PublicKey, addresses: Vec<SocketAddr>) -> Arc<Self> {
-        let client = builder(key, addresses).connect().await.unwrap();
+    async fn connect(number: usize, life: Life, builder: Builder) -> Arc<Self> {
+        let builder = match life {
+            Life::Day => builder,
+            Life::Minute => builder.temp_key_life_s(60),
+        };
+        let client = builder.connect().await.unwrap();
         let first = i64::try_from(number + 1).unwrap() * OTHERS;
         let one = Arc::new(Self {
             number,
+            life,
             client,
             waiting: AtomicUsize::new(0),
             next_token: AtomicI64::new(first + 1),
@@ -256,6 +293,10 @@ impl One {
                 seen.made_up_to = seen.made_up_to.max(pushed);
             }
         }
+    }
+
+    fn saved(&self) -> SavedSession {
+        self.client.export_session(DC).unwrap()
     }
 
     fn first_answer_since(&self, since: u64) -> Option<u64> {

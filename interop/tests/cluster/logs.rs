@@ -1,30 +1,37 @@
 //! What a log may not hold: keys and salts at no level, clients' addresses above `debug`.
 
 /// What nobody may read.
+#[derive(Default)]
 pub(crate) struct Secrets {
     needles: Vec<String>,
 }
 
 impl Secrets {
-    /// Takes keys, each with a salt of its sessions.
-    pub(crate) fn new(secrets: &[(Vec<u8>, i64)]) -> Self {
-        let mut needles = Vec::new();
-        for (key, salt) in secrets {
-            for part in [&key[..8], &key[8..16], &key[248..256]] {
-                let hex: String = part.iter().map(|byte| format!("{byte:02x}")).collect();
-                needles.extend([hex.to_uppercase(), hex]);
-                needles.push(join(part, |byte| byte.to_string()));
-                needles.push(join(part, |byte| format!("{byte:02x}")));
-                needles.push(join(part, |byte| format!("0x{byte:02x}")));
-            }
-            // Eight bytes on the wire are a number, too.
-            let number = i64::from_le_bytes(key[..8].try_into().unwrap());
-            for number in [*salt, number] {
-                needles.extend([number.to_string(), number.cast_unsigned().to_string()]);
-                needles.extend([format!("{number:x}"), format!("{number:X}")]);
-            }
+    /// Takes a key of any kind: 256 bytes.
+    pub(crate) fn key(&mut self, key: &[u8; 256]) {
+        for part in [&key[..8], &key[8..16], &key[248..]] {
+            let hex: String = part.iter().map(|byte| format!("{byte:02x}")).collect();
+            self.needles.extend([hex.to_uppercase(), hex]);
+            self.needles.extend([
+                join(part, |byte| byte.to_string()),
+                join(part, |byte| format!("{byte:02x}")),
+                join(part, |byte| format!("0x{byte:02x}")),
+            ]);
         }
-        Self { needles }
+        // Eight bytes on the wire are a number, too.
+        let (number, _) = key.split_first_chunk().unwrap();
+        self.number(i64::from_le_bytes(*number));
+    }
+
+    pub(crate) fn salt(&mut self, salt: i64) {
+        self.number(salt);
+    }
+
+    fn number(&mut self, number: i64) {
+        let shown = [number.to_string(), number.cast_unsigned().to_string()];
+        self.needles.extend(shown);
+        let shown = [format!("{number:x}"), format!("{number:X}")];
+        self.needles.extend(shown);
     }
 
     /// Returns the lines that hold what they may not, each with the reason.
@@ -110,8 +117,10 @@ fn a_client_s_address_is_found_at_info_and_not_at_debug_and_a_listener_s_nowhere
     }
 }
 
-fn secrets() -> (Vec<u8>, Secrets) {
-    let key: Vec<u8> = (0..=255).collect();
-    let secrets = Secrets::new(&[(key.clone(), -77)]);
+fn secrets() -> ([u8; 256], Secrets) {
+    let key = std::array::from_fn(|at| u8::try_from(at).unwrap());
+    let mut secrets = Secrets::default();
+    secrets.key(&key);
+    secrets.salt(-77);
     (key, secrets)
 }

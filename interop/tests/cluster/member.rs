@@ -47,6 +47,10 @@ impl Member {
         self.with(&["--config", &file])
     }
 
+    pub(crate) fn name(&self) -> &str {
+        &self.name
+    }
+
     /// Returns the path of a file in its directory.
     pub(crate) fn path(&self, file: &str) -> String {
         self.dir.join(file).to_str().unwrap().to_owned()

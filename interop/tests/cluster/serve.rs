@@ -55,7 +55,8 @@ fn one_process_on_a_cluster_s_store_goes_on_without_its_cache_and_without_its_da
         server.start();
     });
 
-    let secrets = Secrets::new(&rounds.load().secrets());
+    let mut secrets = Secrets::default();
+    rounds.load().tell_secrets(&mut secrets);
     let found = secrets.found_in(&server.log());
     assert!(found.is_empty(), "{found:#?}");
 }
@@ -63,7 +64,7 @@ fn one_process_on_a_cluster_s_store_goes_on_without_its_cache_and_without_its_da
 fn rounds(server: &Member, backend: &Member) -> Rounds {
     let key = std::fs::read_to_string(server.path("server_public.pem")).unwrap();
     let address = server.endpoint("tcp").unwrap().parse().unwrap();
-    let load = Load::connect(8, &key, &[address]);
+    let load = Load::connect(8, 0, &key, &[address]);
     Rounds::new(load, backend.path("ledger.txt").into())
 }
 

@@ -1,15 +1,20 @@
 //! The whole cluster: MariaDB, Redis, etcd, three session nodes, two gateways and a backend, each a process.
 
+use std::collections::BTreeSet;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::{LazyLock, Mutex, MutexGuard, PoisonError};
 
 use heliogram_interop::binary;
+use heliogram_proto::ids::{AuthKeyId, Identity};
+use heliogram_proto::ring::{Partition, desired};
 use heliogram_testservices::{Etcd, free_port};
 
 use crate::certificates::Authority;
+use crate::check::{keys, runs};
 use crate::cut::Wire;
+use crate::keys::Keys;
 use crate::load::Load;
 use crate::logs::Secrets;
 use crate::member::Member;
@@ -28,6 +33,8 @@ pub(crate) struct Whole {
     pub(crate) backend: Member,
     pub(crate) rounds: Rounds,
     pub(crate) key: String,
+    /// Those that clients have used.
+    keys: Keys,
     /// Of each log so much was looked at.
     looked_at: Vec<usize>,
 }
@@ -48,6 +55,7 @@ impl Whole {
         std::fs::create_dir_all(&dir).unwrap();
         let (stores, etcd) = (Stores::start(&dir), Etcd::start().unwrap());
         let plan = Plan::new(&dir, &stores, &etcd);
+        let keys = Keys::new(plan.authority.issue("gateway"));
         let wires = plan.listen.iter().map(|node| Wire::to(node));
         let wires: Vec<_> = wires.collect();
         let mut backend = plan.backend();
@@ -69,11 +77,12 @@ impl Whole {
         }
         let addresses = tcp(&gateways);
         let key = std::fs::read_to_string(&plan.public_key).unwrap();
-        let load = Load::connect(CLIENTS, &key, &addresses);
+        let load = Load::connect(CLIENTS, BRIEF, &key, &addresses);
         Self {
             rounds: Rounds::new(load, backend.path("ledger.txt").into()),
             looked_at: vec![0; nodes.len() + gateways.len()],
             key,
+            keys,
             stores,
             etcd,
             nodes,
@@ -109,9 +118,39 @@ impl Whole {
         }
     }
 
+    /// Returns all that the backend has written down.
+    pub(crate) fn ledger(&self) -> String {
+        std::fs::read_to_string(self.backend.path("ledger.txt")).unwrap()
+    }
+
+    /// Returns which node has an identity's share while all is settled.
+    pub(crate) fn owner_of(&self, identity: i64) -> usize {
+        let partition = Partition::of(Identity(AuthKeyId(identity)));
+        let there = self.nodes.iter().filter(|it| it.is_there());
+        let owner = desired(partition, there.map(Member::name)).unwrap();
+        let is_owner = |node: &Member| node.name() == owner;
+        self.nodes.iter().position(is_owner).unwrap()
+    }
+
+    /// Gets hold of the keys that clients have used since it was last asked, before any of them ends.
+    pub(crate) fn learn_keys(&mut self) {
+        let ledger = self.ledger();
+        let node = self.nodes.iter().position(Member::is_there).unwrap();
+        let gone = self.keys.learn(self.wires[node].address(), keys(&ledger));
+        let brief = self.rounds.load().identities().brief;
+        let of_brief = runs(&ledger)
+            .into_iter()
+            .filter(|it| brief.contains(&it.key.0));
+        let may_be_gone: BTreeSet<_> = of_brief.map(|it| it.carrier).collect();
+        assert!(gone.is_subset(&may_be_gone), "{gone:?} are gone");
+    }
+
     /// Looks for what may not be in the logs, in all that came since it was last asked.
     pub(crate) fn check_logs(&mut self) {
-        let secrets = Secrets::new(&self.rounds.load().secrets());
+        self.learn_keys();
+        let mut secrets = Secrets::default();
+        self.rounds.load().tell_secrets(&mut secrets);
+        self.keys.tell_secrets(&mut secrets);
         let members = self.nodes.iter().chain(&self.gateways);
         for (member, looked_at) in members.zip(&mut self.looked_at) {
             let log = member.log();
@@ -222,4 +261,6 @@ fn free_address() -> String {
 const NODES: usize = 3;
 const GATEWAYS: usize = 2;
 const CLIENTS: usize = 12;
+/// Of them, those whose temporary keys last for a minute.
+const BRIEF: usize = 4;
 const LEASE_S: u32 = 6;

@@ -1,10 +1,12 @@
 //! The file, one line for each thing that happened. What was written is there after a `SIGKILL`.
 //!
 //! ```text
-//! run ENTRY UNIX_MS IDENTITY SESSION MSG_ID TERM
-//! user IDENTITY USER
+//! run ENTRY UNIX_MS IDENTITY SESSION MSG_ID TERM KEY
+//! user IDENTITY USER KEY
 //! push USER NUMBER
 //! ```
+//!
+//! `KEY` carried the call: `IDENTITY` itself, or a temporary key that is bound to it.
 
 use std::collections::BTreeMap;
 use std::fs::{File, OpenOptions};
@@ -61,16 +63,16 @@ impl Book {
         let now = SystemTime::now().duration_since(UNIX_EPOCH);
         let unix_ms = now.unwrap_or_default().as_millis();
         let (identity, session) = (call.identity.0.0, call.session_id.0);
-        let (msg_id, term) = (call.msg_id.0, call.term.0);
-        let line = format!("run {entry} {unix_ms} {identity} {session} {msg_id} {term}\n");
+        let (msg_id, term, key) = (call.msg_id.0, call.term.0, call.key.id.0);
+        let line = format!("run {entry} {unix_ms} {identity} {session} {msg_id} {term} {key}\n");
         self.lock().file.write_all(line.as_bytes())
     }
 
     /// Somebody has signed in.
-    pub(crate) fn signed_in(&self, identity: Identity, user: i64) -> io::Result<()> {
+    pub(crate) fn signed_in(&self, call: &Call, user: i64) -> io::Result<()> {
         let mut inner = self.lock();
-        inner.users.insert(identity, user);
-        let line = format!("user {} {user}\n", identity.0.0);
+        inner.users.insert(call.identity, user);
+        let line = format!("user {} {user} {}\n", call.identity.0.0, call.key.id.0);
         inner.file.write_all(line.as_bytes())
     }
 

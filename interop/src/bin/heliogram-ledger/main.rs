@@ -64,7 +64,7 @@ impl Backend for Ledger {
         Answer::Later(Box::pin(async move {
             let done = match method {
                 Method::Append => append(&book, &news, &call, argument).await,
-                Method::SignIn => sign_in(&book, &news, call.identity, argument).await,
+                Method::SignIn => sign_in(&book, &news, &call, argument).await,
                 Method::Pushed => Ok(book.pushed_to(call.identity)),
             };
             match done {
@@ -94,9 +94,9 @@ async fn append(book: &Book, news: &News, call: &Call, entry: i64) -> io::Result
     Ok(entry)
 }
 
-async fn sign_in(book: &Book, news: &News, identity: Identity, user: i64) -> io::Result<i64> {
-    book.signed_in(identity, user)?;
-    news.signed_in(identity, user).await;
+async fn sign_in(book: &Book, news: &News, call: &Call, user: i64) -> io::Result<i64> {
+    book.signed_in(call, user)?;
+    news.signed_in(call.identity, user).await;
     Ok(user)
 }
 
