@@ -4,6 +4,7 @@
 //! calls that were unanswered at a fault. While a term lasts, an idempotency key runs once.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
 
 /// A call as its client saw it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -135,6 +136,26 @@ pub(crate) fn keys(ledger: &str) -> BTreeSet<i64> {
         keys.extend(of_line.map(|key| key.parse::<i64>().unwrap()));
     }
     keys
+}
+
+/// Reads the calls of a program that leaves a line for each: token, and Unix time in seconds of its beginning and its answer.
+pub(crate) fn calls(text: &str) -> Vec<Call> {
+    let call = |line: &str| {
+        let words: Vec<_> = line.split(' ').collect();
+        let unix_ms = |word: &str| {
+            let time = Duration::from_secs_f64(word.parse().unwrap());
+            u64::try_from(time.as_millis()).unwrap()
+        };
+        Call {
+            token: words[0].parse().unwrap(),
+            begun: unix_ms(words[1]),
+            answered: Some(unix_ms(words[2])),
+            errors: Vec::new(),
+        }
+    };
+    let calls: Vec<_> = text.lines().map(call).collect();
+    assert!(!calls.is_empty(), "no call was answered");
+    calls
 }
 
 #[test]

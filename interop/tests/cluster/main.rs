@@ -6,6 +6,7 @@ mod certificates;
 mod check;
 mod cut;
 mod faults;
+mod gramjs;
 mod keys;
 mod load;
 mod logs;

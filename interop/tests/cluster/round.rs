@@ -1,5 +1,6 @@
 //! A fault under load, from its beginning to what is to be said of it.
 
+use std::ops::Range;
 use std::path::PathBuf;
 use std::sync::Mutex;
 use std::time::Duration;
@@ -133,8 +134,14 @@ impl Rounds {
     }
 }
 
-/// Calls with lower tokens are of programs that number theirs from 1.
+/// Calls with lower tokens are of programs.
 pub(crate) const OTHERS: i64 = 1 << 32;
+
+/// Tokens of calls that Telethon makes.
+pub(crate) const TELETHON: Range<i64> = 1..1 << 30;
+
+/// Tokens of calls that `GramJS` makes.
+pub(crate) const GRAMJS: Range<i64> = 1 << 30..OTHERS;
 
 /// Long enough for each client to have made calls and got updates.
 const QUIET: Duration = Duration::from_secs(2);

@@ -1,13 +1,11 @@
 //! Telethon at the cluster, while all session nodes are killed at once.
 
-use std::path::Path;
-
 use heliogram_interop::{Program, python};
 
-use crate::check::{Call, Fault, examine, runs};
+use crate::check::{Fault, calls, examine, runs};
 use crate::load::unix_ms;
 use crate::member::Member;
-use crate::round::OTHERS;
+use crate::round::TELETHON;
 use crate::whole::Whole;
 
 #[test]
@@ -37,36 +35,15 @@ fn telethon_s_calls_are_answered_though_all_session_nodes_are_killed_and_capture
     }
     client.finish();
 
-    let calls = calls(whole.gateways[0].path("calls.txt"));
-    let ledger = std::fs::read_to_string(whole.backend.path("ledger.txt")).unwrap();
-    let mut runs = runs(&ledger);
-    runs.retain(|run| run.token < OTHERS);
+    let calls = calls(&std::fs::read_to_string(whole.gateways[0].path("calls.txt")).unwrap());
+    let mut runs = runs(&whole.ledger());
+    runs.retain(|run| TELETHON.contains(&run.token));
     let tally = examine(&calls, &runs, &faults).unwrap_or_else(|findings| panic!("{findings:#?}"));
     println!(
         "Telethon, all session nodes killed {KILLS} times: {} calls, {} ran twice",
         tally.calls, tally.doubles
     );
     whole.check_logs();
-}
-
-fn calls(file: impl AsRef<Path>) -> Vec<Call> {
-    let text = std::fs::read_to_string(file).unwrap();
-    let call = |line: &str| {
-        let words: Vec<_> = line.split(' ').collect();
-        let unix_ms = |word: &str| {
-            let seconds = std::time::Duration::from_secs_f64(word.parse().unwrap());
-            u64::try_from(seconds.as_millis()).unwrap()
-        };
-        Call {
-            token: words[0].parse().unwrap(),
-            begun: unix_ms(words[1]),
-            answered: Some(unix_ms(words[2])),
-            errors: Vec::new(),
-        }
-    };
-    let calls: Vec<_> = text.lines().map(call).collect();
-    assert!(!calls.is_empty(), "no call was answered");
-    calls
 }
 
 const KILLS: &str = "3";
