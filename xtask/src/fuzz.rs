@@ -37,14 +37,15 @@ pub(crate) fn run(target: &str, seconds: &str, grows: bool) -> Result<()> {
     let old = std::fs::read_to_string(&archive).unwrap_or_default();
     unpack(&old, &inputs)?;
 
+    let limits = limits(&old);
     let mut fuzz = Command::new(&program);
-    fuzz.arg(format!("-max_total_time={seconds}")).args(LIMITS);
+    fuzz.arg(format!("-max_total_time={seconds}")).args(&limits);
     fuzz.arg(format!("-artifact_prefix={}/", folder.display()))
         .arg(&inputs);
     process::run(fuzz).context("the input is printed above, as Base64")?;
     if grows {
         let mut merge = Command::new(&program);
-        merge.arg("-merge=1").args(LIMITS).args([&kept, &inputs]);
+        merge.arg("-merge=1").args(&limits).args([&kept, &inputs]);
         process::run(merge)?;
         std::fs::write(&archive, pack(&old, &kept)?)?;
     }
@@ -129,8 +130,18 @@ fn from_hex(line: &str) -> Result<Vec<u8>> {
         .context("not a line of hexadecimal digits")
 }
 
-/// Short inputs say all that there is to say, and ten seconds are for ever.
-const LIMITS: [&str; 3] = ["-max_len=256", "-timeout=10", "-print_final_stats=1"];
+/// Short inputs say all that there is to say, unless the corpus has longer ones; and ten seconds are for ever.
+fn limits(corpus: &str) -> [String; 3] {
+    let longest = corpus.lines().map(|line| line.len() / 2).max();
+    let bytes_max = longest.unwrap_or(0).max(INPUT_BYTES);
+    [
+        format!("-max_len={bytes_max}"),
+        "-timeout=10".to_owned(),
+        "-print_final_stats=1".to_owned(),
+    ]
+}
+
+const INPUT_BYTES: usize = 256;
 
 const FLAGS: &[&str] = &[
     "--cfg fuzzing",
@@ -154,6 +165,13 @@ mod tests {
         let packed = pack("0102\nff\n", &folder).unwrap();
         std::fs::remove_dir_all(&folder).unwrap();
         assert_eq!(packed, "00\n0102\nff\n");
+    }
+
+    #[test]
+    fn inputs_are_as_long_as_the_longest_of_the_corpus_and_never_shorter_than_most() {
+        let longer = "00".repeat(INPUT_BYTES + 1);
+        assert_eq!(limits("")[0], "-max_len=256");
+        assert_eq!(limits(&format!("00\n{longer}\n"))[0], "-max_len=257");
     }
 
     #[test]

@@ -21,6 +21,8 @@ pub mod dc;
 pub mod edge;
 pub mod envelope;
 pub mod exchange;
+#[cfg(any(test, fuzzing))]
+pub mod fuzz;
 pub mod host;
 pub mod ids;
 pub mod limits;
