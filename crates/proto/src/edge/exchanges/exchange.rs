@@ -5,7 +5,8 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
-use super::{Ticket, Work};
+use super::Ticket;
+use super::job::Work;
 use crate::cx::Mono;
 use crate::exchange::Nonce;
 use crate::exchange::server::{AwaitClientDh, AwaitReqDh, Config, Derived, Refusal, Step};

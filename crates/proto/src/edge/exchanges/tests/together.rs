@@ -1,6 +1,7 @@
 //! Jobs of several exchanges, done together.
 
 use super::*;
+use crate::exchange::server::Worker;
 
 #[test]
 fn jobs_done_together_make_the_keys_that_their_clients_make() {
