@@ -49,7 +49,8 @@ fn dispatch(words: &[&str]) -> Result<()> {
         ["bench", "--write"] => bench::run(true),
         ["bench", "clients"] => bench::clients::run(false),
         ["bench", "clients", "--write"] => bench::clients::run(true),
-        ["bench", "cluster"] => bench::cluster::run(),
+        ["bench", "cluster"] => bench::cluster::run(false),
+        ["bench", "cluster", "--write"] => bench::cluster::run(true),
         ["bench", "--check"] => bench::check(),
         ["bench", "--record"] => bench::record(),
         ["constant-time"] => constant_time::run(),
@@ -103,7 +104,8 @@ usage: cargo xtask <command>
                 Measures our client beside grammers and Telethon against one server, in one run.
                 Builds all of them first, which takes minutes; wants a quiet machine.
 
-  bench cluster Measures calls and handshakes in one process, through gRPC within it, and
+  bench cluster [--write]
+                Measures calls and handshakes in one process, through gRPC within it, and
                 through the processes of a cluster; then what each layer of its store
                 finds. Builds all of it first, which takes minutes; wants a quiet machine.
 

@@ -1,11 +1,14 @@
-//! Keys found and stored per second, at each layer, beside what the layer itself does without us.
+//! Keys found and stored per second, at each layer of a cluster, beside what the layer itself does without us.
 //!
-//! Sketch: a cached look-up is one round trip of some 400 bytes to Redis and an opened seal (2 µs); an uncached one is a
-//! round trip to the database, and on a cached store two more to Redis. An insertion waits for the disk; those that come
-//! together share a flush of the log, as the database sees fit.
+//! Sketch: a gateway's memory is one walk down a tree, and a note that the key is used. A gateway that has to ask pays a
+//! round trip of HTTP/2 to a session node (some 50 µs of two processes' work) and what lies behind it. A cached
+//! look-up there is one round trip of some 400 bytes to Redis and an opened seal (2 µs); an uncached one is a round trip to
+//! the database, and on a cached store two more to Redis. An insertion waits for the disk; those that come together share a
+//! flush of the log, as the database sees fit.
 //!
 //! Servers, peers and we share the cores of one machine: ratios count, not figures.
 
+use std::collections::HashMap;
 use std::future::Future;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -13,12 +16,18 @@ use std::time::{Duration, Instant};
 
 use heliogram_crypto::at_rest::MasterKeys;
 use heliogram_crypto::{AuthKey, SecretBytes};
-use heliogram_ports::{AuthKeys, FirstSalt, KeyFacts, KeyKind, KeyRecord};
-use heliogram_proto::ids::{AuthKeyId, Salt, Term};
+use heliogram_grpc::{KeysService, RemoteKeys, Role, Server, dial};
+use heliogram_ports::{AuthKeys, FirstSalt, KeyFacts, KeyKind, KeyRecord, random};
+use heliogram_proto::cx::{Cx, Mono, Now, Unix};
+use heliogram_proto::edge::keys::{self, KeyCache, KeyOutcome};
+use heliogram_proto::ids::{AuthKeyId, LinkId, Salt, Term};
 use heliogram_store_cluster::{Config, migrate, open};
 use heliogram_testservices::{MariaDb, Redis};
 use mysql_async::prelude::Queryable as _;
 use mysql_async::{Opts, OptsBuilder, Pool, PoolConstraints, PoolOpts};
+use tonic::transport::Channel;
+use tonic_health::pb::HealthCheckRequest;
+use tonic_health::pb::health_client::HealthClient;
 
 type Failure = Box<dyn std::error::Error>;
 
@@ -47,9 +56,24 @@ async fn main() -> Result<(), Failure> {
     let ids: Arc<[AuthKeyId]> = ids.into();
     let peers = Peers::connect(&mariadb, &redis).await?;
 
+    let remote = Remote::start(Arc::clone(&opened.keys)).await?;
+
     println!("| | in flight | per second | plain peer | ratio |");
     println!("| --- | --- | --- | --- | --- |");
+    row(
+        "found in a gateway's memory",
+        1,
+        in_memory(&ids),
+        in_map(&ids),
+    );
     for in_flight in [1, 64] {
+        let ours = find(in_flight, &remote.keys, &ids).await;
+        row(
+            "asked of a session node, found in Redis",
+            in_flight,
+            ours,
+            remote.nothing(in_flight).await,
+        );
         let ours = find(in_flight, &opened.keys, &ids).await;
         row(
             "found in Redis",
@@ -66,7 +90,12 @@ async fn main() -> Result<(), Failure> {
             peers.select(in_flight, &ids).await,
         );
         let ours = insert(in_flight, &opened.keys).await;
-        row("stored", in_flight, ours, peers.insert(in_flight).await);
+        row(
+            "stored, durable",
+            in_flight,
+            ours,
+            peers.insert(in_flight).await,
+        );
     }
     Ok(())
 }
@@ -86,6 +115,92 @@ async fn insert(in_flight: u64, keys: &Arc<dyn AuthKeys>) -> f64 {
         async move { keys.insert(record(number)).await.is_ok() }
     })
     .await
+}
+
+/// Keys that one link after another wants of a gateway, and lets go, in one thread.
+fn in_memory(ids: &[AuthKeyId]) -> f64 {
+    let mut cache = KeyCache::new(keys::Config::default());
+    let (mut rng, mut out) = (random::lend(), Vec::new());
+    let now = Now {
+        mono: Mono(1),
+        unix: Unix::from_seconds(1),
+    };
+    for number in 0..KEYS {
+        cache.handle(
+            keys::Input::Made(Arc::new(record(number))),
+            &mut Cx {
+                now,
+                rng: &mut rng,
+                out: &mut out,
+            },
+        );
+    }
+    per_second_here(|number| {
+        let (link, id) = (LinkId(number), pick(ids, number));
+        let mut cx = Cx {
+            now,
+            rng: &mut rng,
+            out: &mut out,
+        };
+        cache.handle(keys::Input::Want { link, id }, &mut cx);
+        cache.handle(keys::Input::Release { link, id }, &mut cx);
+        let outcome = out.pop();
+        matches!(
+            outcome,
+            Some(keys::Effect::Outcome {
+                outcome: KeyOutcome::Present(_),
+                ..
+            })
+        )
+    })
+}
+
+/// The same keys in a plain map.
+fn in_map(ids: &[AuthKeyId]) -> f64 {
+    let map: HashMap<AuthKeyId, Arc<KeyRecord>> = (0..KEYS)
+        .map(|number| Arc::new(record(number)))
+        .map(|record| (record.facts.id, record))
+        .collect();
+    per_second_here(|number| map.get(&pick(ids, number)).cloned().is_some())
+}
+
+/// Asks so many questions one after the other, in this thread; returns how many were answered well in a second.
+fn per_second_here(mut question: impl FnMut(u64) -> bool) -> f64 {
+    let start = Instant::now();
+    for number in 0..QUESTIONS {
+        assert!(question(number), "every question is answered well");
+    }
+    #[expect(clippy::cast_precision_loss, reason = "a rate")]
+    let rate = QUESTIONS as f64 / start.elapsed().as_secs_f64();
+    rate
+}
+
+/// A session node, as far as keys go, and a gateway that asks it, on a loopback address without certificates.
+struct Remote {
+    keys: Arc<dyn AuthKeys>,
+    health: HealthClient<Channel>,
+}
+
+impl Remote {
+    async fn start(keys: Arc<dyn AuthKeys>) -> Result<Self, Failure> {
+        let server = Server::new().keys(KeysService::new(keys));
+        let bound = server.bind(&"127.0.0.1:0".parse()?, None).await?;
+        let channel = dial(bound.address()?, Role::Session, None);
+        tokio::spawn(bound.serve(std::future::pending()));
+        Ok(Self {
+            keys: Arc::new(RemoteKeys::new(channel.clone())),
+            health: HealthClient::new(channel),
+        })
+    }
+
+    /// A question of the same connection to which nothing has to be looked up.
+    async fn nothing(&self, in_flight: u64) -> f64 {
+        per_second(in_flight, |_| {
+            let mut health = self.health.clone();
+            async move { health.check(HealthCheckRequest::default()).await.is_ok() }
+        })
+        .await
+    }
 }
 
 /// The same questions, asked of the servers by the same libraries, without seals, limits or retries.
@@ -227,7 +342,10 @@ fn record(number: u64) -> KeyRecord {
 /// Keys that are looked for.
 const KEYS: u64 = 1000;
 
-/// How long each figure is measured.
+/// Questions to what answers within a microsecond.
+const QUESTIONS: u64 = 5_000_000;
+
+/// How long each other figure is measured.
 const LASTS: Duration = Duration::from_secs(3);
 
 /// As long as an entry of ours.
