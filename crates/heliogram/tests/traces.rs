@@ -1,19 +1,25 @@
-//! `heliogram serve` with a collector of traces, and a backend in another process: both are this one.
+//! `heliogram serve`, and `gateway` and `session`, with a collector of traces and a backend in another process: both are this one.
 
-#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+#![cfg(unix)]
+#![expect(
+    clippy::panic,
+    clippy::unwrap_used,
+    reason = "a test fails by panicking"
+)]
 
 #[path = "support/mod.rs"]
 mod support;
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
 use heliogram_client::{Client, DataCentre, Method};
+use heliogram_grpc::collector::any_value::Value;
 use heliogram_grpc::collector::trace_service_server::{TraceService, TraceServiceServer};
 use heliogram_grpc::collector::{
-    ExportTraceServiceRequest, ExportTraceServiceResponse, Span, SpanKind,
+    ExportTraceServiceRequest, ExportTraceServiceResponse, Resource, Span, SpanKind,
 };
 use heliogram_grpc::{Address, BackendService};
 use heliogram_ports::{Answer, Backend, Call, Reply, Trace};
@@ -22,6 +28,7 @@ use tokio::sync::mpsc;
 use tokio_stream::wrappers::TcpListenerStream;
 use tonic::{Request, Response, Status};
 
+use support::cluster::Cluster;
 use support::server::Server;
 
 #[tokio::test]
@@ -33,31 +40,36 @@ async fn a_call_is_one_trace_from_its_frame_over_the_session_node_to_the_backend
     call(&server).await;
     let traceparent = in_time(calls.recv()).await.unwrap().unwrap();
 
-    // The frame ends last: its answer is on its way by then.
-    let of_trace = async {
-        let mut of_trace: Vec<Span> = Vec::new();
-        while !of_trace.iter().any(|span| span.name == "frame") {
-            let span: Span = spans.recv().await.unwrap();
-            if span.trace_id == traceparent.trace_id.to_vec() {
-                of_trace.push(span);
-            }
-        }
-        of_trace
+    let services = services_of_call(&mut spans, traceparent).await;
+    assert_eq!(services, ["heliogram"; 3]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_call_is_one_trace_across_the_processes_of_gateway_session_node_and_backend() {
+    let data = tempfile::tempdir().unwrap();
+    let (mut spans, collector) = collector().await;
+    let socket = data.path().join("calls");
+    let mut calls = backend(&socket).await;
+    let more = settings(socket, &collector, 1.0);
+    let start = move || {
+        let cluster = Cluster::with(&more);
+        let session = cluster.session("s1");
+        let gateway = cluster.gateway("g1", cluster.gateways[0]);
+        (cluster, session, gateway)
     };
-    let of_trace = in_time(of_trace).await;
-    let find = |name: &str, kind| {
-        let is_it = |span: &&Span| span.name == name && span.kind() == kind;
-        of_trace.iter().find(is_it).unwrap()
-    };
-    let frame = find("frame", SpanKind::Server);
-    let answers = find("unknown method", SpanKind::Server);
-    let asks = find("unknown method", SpanKind::Client);
-    assert_eq!(of_trace.len(), 3);
-    assert!(frame.parent_span_id.is_empty());
-    assert_eq!(answers.parent_span_id, frame.span_id);
-    assert_eq!(asks.parent_span_id, answers.span_id);
-    assert_eq!(traceparent.span_id.to_vec(), asks.span_id);
-    assert!(of_trace.iter().all(|span| span.status.is_none()));
+    let (_cluster, _session, gateway) = tokio::task::spawn_blocking(start).await.unwrap();
+    call(&gateway).await;
+    let traceparent = in_time(calls.recv()).await.unwrap().unwrap();
+
+    let services = services_of_call(&mut spans, traceparent).await;
+    assert_eq!(
+        services,
+        [
+            "heliogram-gateway",
+            "heliogram-session",
+            "heliogram-session"
+        ]
+    );
 }
 
 #[tokio::test]
@@ -76,6 +88,35 @@ async fn nothing_is_traced_of_a_share_of_zero() {
     assert!(spans.try_recv().is_err());
 }
 
+/// Waits for the spans of a call that has reached the backend under `traceparent`: its frame, the session node that answers it, and
+/// what that asks of the backend. Returns which service each is of.
+async fn services_of_call(
+    spans: &mut mpsc::UnboundedReceiver<Taken>,
+    traceparent: Trace,
+) -> [String; 3] {
+    // Of different processes they come in any order.
+    let mut of_trace = Vec::new();
+    while of_trace.len() < 3 {
+        let taken = in_time(spans.recv()).await.unwrap();
+        if taken.span.trace_id == traceparent.trace_id.to_vec() {
+            of_trace.push(taken);
+        }
+    }
+    let find = |name: &str, kind| {
+        let is_it = |it: &&Taken| it.span.name == name && it.span.kind() == kind;
+        of_trace.iter().find(is_it).unwrap()
+    };
+    let frame = find("frame", SpanKind::Server);
+    let answers = find("unknown method", SpanKind::Server);
+    let asks = find("unknown method", SpanKind::Client);
+    assert!(frame.span.parent_span_id.is_empty());
+    assert_eq!(answers.span.parent_span_id, frame.span.span_id);
+    assert_eq!(asks.span.parent_span_id, answers.span.span_id);
+    assert_eq!(traceparent.span_id.to_vec(), asks.span.span_id);
+    assert!(of_trace.iter().all(|it| it.span.status.is_none()));
+    [frame, answers, asks].map(|it| it.service.clone())
+}
+
 /// Calls the backend once, by a real client.
 async fn call(server: &Server) {
     let client = Client::builder()
@@ -91,16 +132,20 @@ async fn call(server: &Server) {
 /// Serves through gRPC, so that the frame crosses as it does in a cluster.
 async fn serve(data: &Path, collector: &str, sample: f64) -> Server {
     let (config, data) = (data.join("heliogram.toml"), data.to_owned());
-    let calls = Address::Unix(data.join("calls"));
-    let text = format!(
-        "[backend]\naddress = '{calls}'\n[traces]\nendpoint = '{collector}'\nsample = {sample:?}\n"
-    );
+    let text = settings(data.join("calls"), collector, sample);
     std::fs::write(&config, text).unwrap();
     let start = move || {
         let options = ["--through-grpc", "--config", config.to_str().unwrap()];
         Server::start(&data, &options)
     };
     tokio::task::spawn_blocking(start).await.unwrap()
+}
+
+fn settings(calls: PathBuf, collector: &str, sample: f64) -> String {
+    let calls = Address::Unix(calls);
+    format!(
+        "[backend]\naddress = '{calls}'\n[traces]\nendpoint = '{collector}'\nsample = {sample:?}\n"
+    )
 }
 
 /// Returns the traces of calls that reach the backend.
@@ -125,7 +170,7 @@ impl Backend for Echo {
 }
 
 /// Returns the spans that reach a collector, and its URL.
-async fn collector() -> (mpsc::UnboundedReceiver<Span>, String) {
+async fn collector() -> (mpsc::UnboundedReceiver<Taken>, String) {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!("http://{}", listener.local_addr().unwrap());
     let (taken, spans) = mpsc::unbounded_channel();
@@ -135,7 +180,13 @@ async fn collector() -> (mpsc::UnboundedReceiver<Span>, String) {
     (spans, url)
 }
 
-struct Takes(mpsc::UnboundedSender<Span>);
+/// A span, and what kind of process it is of.
+struct Taken {
+    service: String,
+    span: Span,
+}
+
+struct Takes(mpsc::UnboundedSender<Taken>);
 
 #[tonic::async_trait]
 impl TraceService for Takes {
@@ -143,13 +194,24 @@ impl TraceService for Takes {
         &self,
         request: Request<ExportTraceServiceRequest>,
     ) -> Result<Response<ExportTraceServiceResponse>, Status> {
-        let processes = request.into_inner().resource_spans.into_iter();
-        let scopes = processes.flat_map(|process| process.scope_spans);
-        for span in scopes.flat_map(|scope| scope.spans) {
-            // The test may have seen enough.
-            let _ = self.0.send(span);
+        for process in request.into_inner().resource_spans {
+            let service = service(process.resource);
+            for span in process.scope_spans.into_iter().flat_map(|it| it.spans) {
+                let service = service.clone();
+                // The test may have seen enough.
+                let _ = self.0.send(Taken { service, span });
+            }
         }
         Ok(Response::new(ExportTraceServiceResponse::default()))
+    }
+}
+
+fn service(process: Option<Resource>) -> String {
+    let mut attributes = process.unwrap().attributes.into_iter();
+    let name = attributes.find(|it| it.key == "service.name").unwrap();
+    match name.value.unwrap().value {
+        Some(Value::StringValue(name)) => name,
+        Some(Value::IntValue(_)) | None => panic!("no name"),
     }
 }
 
