@@ -42,8 +42,8 @@ enum Phase {
     Serving,
     /// Takes nothing any more, and lets go of what it has.
     Draining,
-    /// Has nothing any more.
-    Drained,
+    /// Has nothing any more, or nobody who would let go of it.
+    Over,
 }
 
 impl Steward {
@@ -60,17 +60,18 @@ impl Steward {
     }
 
     /// Joins the cluster, and takes its share for as long as it is polled: until it has drained. A node whose steward is dropped
-    /// before is as good as crashed: its partitions are in no one's care.
+    /// before, or panics, is as good as crashed: its partitions are in no one's care, and it is not ready any more.
     pub async fn run(&self) {
+        let _over = Over(&self.phase);
         tokio::select! {
             () = self.join() => self.serve().await,
             () = self.until(|phase| phase != Phase::Serving) => {}
         }
-        self.phase.send_replace(Phase::Drained);
     }
 
     /// Has the node leave: it is given nothing any more, answers what runs, and lets go of its partitions, some at a time.
-    /// Returns when it has none; at once if it has never joined. [`run`](Self::run) must be polled meanwhile, and ends then.
+    /// Returns when it has none; at once if it has never joined, or if [`run`](Self::run) has ended. That must be polled meanwhile,
+    /// and ends then.
     ///
     /// It takes [`RETIRING_TIME_MAX`] per [`RETIRING_AT_ONCE_MAX`] partitions at most, if the election answers.
     pub async fn drain(&self) {
@@ -85,7 +86,7 @@ impl Steward {
             }
             is_news
         });
-        self.until(|phase| phase == Phase::Drained).await;
+        self.until(|phase| phase == Phase::Over).await;
     }
 
     /// Tells whether the node is known, and owns all that is to be its own.
@@ -261,6 +262,15 @@ impl Measured for Steward {
         ];
         meter.counts(CHANGES, "change", &changes);
         meter.count(CUT_SHORT, cut_short.load());
+    }
+}
+
+/// Tells those who wait for the end of [`Steward::run`], however it comes.
+struct Over<'a>(&'a watch::Sender<Phase>);
+
+impl Drop for Over<'_> {
+    fn drop(&mut self) {
+        self.0.send_replace(Phase::Over);
     }
 }
 

@@ -15,7 +15,7 @@ use heliogram_session::{LocalPort, Steward};
 use tokio::runtime::Handle;
 use tokio::task::JoinHandle;
 
-use crate::rig::{Client, LATER, NOW, Scripted, reply, until};
+use crate::rig::{Client, LATER, NOW, PATIENCE, Scripted, reply, until};
 use crate::store::Known;
 
 #[tokio::test]
@@ -102,7 +102,7 @@ async fn a_node_that_drains_answers_what_runs_and_leaves_everything_to_the_other
     let b = Member::idle(&discovery, "b").started();
     until(|| !b.owned().is_empty()).await;
 
-    let ((), ()) = tokio::join!(a.steward.drain(), async {
+    let ((), ()) = tokio::join!(a.drain(), async {
         until(|| discovery.view().nodes.len() == 1).await;
         a.backend.gate.add_permits(1);
     });
@@ -120,15 +120,15 @@ async fn a_node_that_drains_answers_what_runs_and_leaves_everything_to_the_other
 async fn the_last_node_drains_too_and_so_does_one_that_has_never_joined() {
     let discovery = MemoryDiscovery::new();
     let a = Member::start(&discovery, "a").await;
-    a.steward.drain().await;
-    a.steward.drain().await;
+    a.drain().await;
+    a.drain().await;
     assert!(a.owned().is_empty());
     assert!(discovery.view().owners.iter().all(Option::is_none));
 
     let b = Member::idle(&discovery, "b");
     b.discovery.set_reachable(false);
     let b = b.started();
-    b.steward.drain().await;
+    b.drain().await;
     assert!(b.owned().is_empty());
 }
 
@@ -143,7 +143,7 @@ async fn a_node_that_drains_lets_go_of_so_many_partitions_at_once_and_no_more() 
         client.drain(&a.port);
     }
 
-    let ((), ()) = tokio::join!(a.steward.drain(), async {
+    let ((), ()) = tokio::join!(a.drain(), async {
         until(|| discovery.view().nodes.is_empty()).await;
         // The steward's turn, and those of what it has started.
         for _ in 0..100 {
@@ -168,10 +168,22 @@ async fn a_call_that_runs_for_too_long_does_not_keep_its_partition() {
     client.call(&a.port, LATER);
     let before = tokio::time::Instant::now();
 
-    a.steward.drain().await;
+    a.drain().await;
 
     assert!(before.elapsed() >= RETIRING_TIME_MAX);
     assert!(client.drain(&a.port).is_closed);
+}
+
+#[tokio::test]
+async fn a_node_whose_steward_is_gone_is_not_ready_and_nobody_waits_for_it_to_drain() {
+    let discovery = MemoryDiscovery::new();
+    let a = Member::start(&discovery, "a").await;
+
+    a.task.abort();
+
+    until(|| !a.steward.is_ready()).await;
+    a.drain().await;
+    assert_eq!(a.owned().len(), usize::from(PARTITIONS));
 }
 
 #[tokio::test]
@@ -388,6 +400,18 @@ impl Member {
         let node = Member::idle(cluster, name).started();
         until(|| node.steward.is_ready()).await;
         node
+    }
+
+    /// Has it drain. Who waits for ever hears what for.
+    async fn drain(&self) {
+        let drained = tokio::time::timeout(PATIENCE, self.steward.drain()).await;
+        let is_over = self.task.is_finished();
+        assert!(
+            drained.is_ok(),
+            "{:?}, over: {is_over}, has {:?}",
+            self.steward,
+            self.owned()
+        );
     }
 }
 
