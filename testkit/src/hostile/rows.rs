@@ -146,12 +146,12 @@ pub(super) const ROWS: &[Row] = &[
         odd_container,
         BadMsg(34),
     ),
-    row(
-        "an acknowledgement is not content-related",
-        odd_ack,
-        BadMsg(34),
-    ),
     row("a call is content-related", even_call, BadMsg(35)),
+    row(
+        "a call within a container is content-related",
+        inner_even_call,
+        BadMsg(35),
+    ),
     row("sequence numbers do not fall", seqno_falls, BadMsg(32)),
     row(
         "sequence numbers do not overtake",
@@ -411,14 +411,14 @@ fn odd_container(peer: &mut Peer) {
     peer.send(id, SeqNo(1), &container(&[inner]));
 }
 
-fn odd_ack(peer: &mut Peer) {
-    let id = peer.next_id();
-    peer.send(id, SeqNo(1), &nothing());
-}
-
 fn even_call(peer: &mut Peer) {
     let id = peer.next_id();
     peer.send(id, SeqNo(0), &METHOD.to_le_bytes());
+}
+
+fn inner_even_call(peer: &mut Peer) {
+    let inner = (peer.next_id(), SeqNo(0), METHOD.to_le_bytes().to_vec());
+    peer.say_bytes(false, &container(&[inner]));
 }
 
 fn seqno_falls(peer: &mut Peer) {

@@ -523,17 +523,18 @@ impl State {
     }
 }
 
-/// Checks that a sequence number says what the object says: whether it asks for an acknowledgement.
+/// Checks that a call's sequence number asks for an acknowledgement. What else asks for one is the client's affair.
 fn check_parity(object: &Object, seqno: SeqNo) -> Result<(), BadMsg> {
-    let (is_ack, is_call) = match object {
-        Object::BadRequest(_) | Object::Request(_) => (false, true),
-        Object::Service(kind, _) => (*kind == tl::MsgsAck::ID, false),
-        Object::Result(..) | Object::Unreadable | Object::Update(_) => (false, false),
-    };
-    match seqno.is_content_related() {
-        true if is_ack => Err(BadMsg::SeqNoOdd),
-        false if is_call => Err(BadMsg::SeqNoEven),
-        true | false => Ok(()),
+    match object {
+        Object::BadRequest(_) | Object::Request(_) if !seqno.is_content_related() => {
+            Err(BadMsg::SeqNoEven)
+        }
+        Object::BadRequest(_)
+        | Object::Request(_)
+        | Object::Service(..)
+        | Object::Result(..)
+        | Object::Unreadable
+        | Object::Update(_) => Ok(()),
     }
 }
 
