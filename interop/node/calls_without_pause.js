@@ -1,51 +1,29 @@
-// Calls without a pause, several at a time of one GramJS client, while the gateway that it is at is killed, and then the other.
+// Calls without a pause, several at a time of one client of one library, while processes of the cluster are killed.
 //
-// No call may fail: each is answered, or sent again by GramJS. Leaves `calls.txt` in the data directory: for every call its
-// entry and when it was begun and answered, Unix time in seconds.
+// No call may fail: each is answered, or sent again by the library. Leaves `calls.txt` in the data directory: for every call
+// its entry and when it was begun and answered, Unix time in seconds.
 //
-// usage: node calls_without_pause.js DATA FIRST_ENTRY ADDRESS...
+// usage: node calls_without_pause.js LIBRARY DATA FIRST_ENTRY KILLS ADDRESS...
+//
+// LIBRARY is the file in which it learns to call `ledger.append entry:long = ledger.Entry`, a method of the tests' backend alone.
 "use strict";
 
 const assert = require("node:assert");
 const fs = require("node:fs");
 const path = require("node:path");
-const { clientOf, gate, run } = require("./common");
+const { gate, run } = require("./common");
 
 const LANES = 8;
 const CALLS_BETWEEN = 200;
 
-// `ledger.append entry:long = ledger.Entry`, a method of the tests' backend alone.
-class Append {
-  constructor(entry) {
-    this.classType = "request";
-    this.className = "ledger.Append";
-    this.entry = entry;
-  }
-
-  getBytes() {
-    const body = Buffer.alloc(12);
-    body.writeUInt32LE(0x7e570003);
-    body.writeBigInt64LE(BigInt(this.entry), 4);
-    return body;
-  }
-
-  readResult(reader) {
-    assert.equal(reader.readInt(false), 0x7e570004);
-    return Number(reader.readLong());
-  }
-
-  async resolve() {}
-}
-
-async function main(data, first, ...addresses) {
-  const client = clientOf(data, addresses);
-  await client.connect();
+async function main(library, data, first, kills, ...addresses) {
+  const append = await require(library).connect(data, addresses);
   const calls = [];
   let [next, failed, ended] = [Number(first), null, false];
   const lane = async () => {
     while (!ended) {
       const [entry, begun] = [next++, Date.now()];
-      assert.equal(await client.invoke(new Append(entry)), entry);
+      assert.equal(await append(entry), entry);
       calls.push([entry, begun, Date.now()]);
     }
   };
@@ -58,12 +36,12 @@ async function main(data, first, ...addresses) {
     }
   };
 
-  for (const step of addresses.keys()) {
+  for (let kill = 0; kill < Number(kills); kill++) {
     await moreCalls();
-    await gate(`kill ${step}`);
+    await gate(`kill ${kill}`);
     // What was answered before it says nothing of whoever answers now.
     await moreCalls();
-    await gate(`answered ${step}`);
+    await gate(`answered ${kill}`);
   }
   ended = true;
   await Promise.all(lanes);

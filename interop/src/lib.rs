@@ -24,7 +24,7 @@ pub const PYTHON: &str = "HELIOGRAM_INTEROP_PYTHON";
 /// The environment variable that names the directory with the programs of `grammers/`, built by xtask.
 pub const GRAMMERS: &str = "HELIOGRAM_GRAMMERS";
 
-/// The environment variable that names a directory `node_modules` with the packages of `examples/backends/node`.
+/// The environment variable that names a directory `node_modules` with the packages of `node/package.json`.
 pub const NODE: &str = "HELIOGRAM_INTEROP_NODE";
 
 /// The environment variable that, set to `1`, makes a missing [`PYTHON`] or [`GRAMMERS`] a failure.

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use heliogram_interop::{Program, Server, node, python, rust_backend};
+use serde_json::Value;
 use tempfile::TempDir;
 
 #[test]
@@ -72,6 +73,22 @@ fn what_the_example_in_python_needs_is_what_it_is_tested_with() {
     let tested = read("interop/python/requirements.txt");
     for line in read("examples/backends/python/requirements.txt").lines() {
         assert!(tested.lines().any(|it| it == line), "{line}");
+    }
+}
+
+#[test]
+fn what_the_example_in_javascript_needs_is_what_it_is_tested_with() {
+    let packages = |project: &str| {
+        let lock = std::fs::read_to_string(root().join(project).join("package-lock.json")).unwrap();
+        let lock: Value = serde_json::from_str(&lock).unwrap();
+        lock["packages"].as_object().unwrap().clone()
+    };
+    let tested = packages("interop/node");
+    for (name, package) in packages("examples/backends/node") {
+        // The example itself has no name.
+        if !name.is_empty() {
+            assert_eq!(tested.get(&name), Some(&package), "{name}");
+        }
     }
 }
 

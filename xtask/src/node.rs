@@ -1,4 +1,4 @@
-//! The packages of JavaScript, under `target/`, that an example and its clients in the tests are made of.
+//! The packages of JavaScript, under `target/`, that clients in the tests and an example are made of.
 
 use std::path::PathBuf;
 use std::process::Command;
@@ -8,7 +8,7 @@ use anyhow::{Context as _, Result, bail};
 use crate::metadata::Metadata;
 use crate::process;
 
-/// Installs exactly what the lock file of `examples/backends/node` names, or finds that it is there already; returns the
+/// Installs exactly what the lock file of `interop/node` names, or finds that it is there already; returns the
 /// directory `node_modules`.
 ///
 /// # Errors
@@ -46,5 +46,5 @@ pub(crate) fn ensure() -> Result<PathBuf> {
     Ok(modules)
 }
 
-const PROJECT: &str = "examples/backends/node";
+const PROJECT: &str = "interop/node";
 const LOCK: &str = "package-lock.json";

@@ -6,7 +6,7 @@ mod certificates;
 mod check;
 mod cut;
 mod faults;
-mod gramjs;
+mod javascript;
 mod keys;
 mod load;
 mod logs;

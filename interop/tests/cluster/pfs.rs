@@ -1,5 +1,5 @@
-//! Forward secrecy at the whole cluster, with heliogram-client. Of the clients of other projects that these tests have none
-//! makes temporary keys: not Telethon, not `GramJS`, not grammers.
+//! Forward secrecy at the whole cluster, with heliogram-client; with mtcute in `javascript.rs`. The other clients of these
+//! tests make no temporary keys: not Telethon, not `GramJS`, not grammers.
 //!
 //! The backend is told which key carried a call, and has written that down.
 

@@ -141,7 +141,10 @@ pub(crate) const OTHERS: i64 = 1 << 32;
 pub(crate) const TELETHON: Range<i64> = 1..1 << 30;
 
 /// Tokens of calls that `GramJS` makes.
-pub(crate) const GRAMJS: Range<i64> = 1 << 30..OTHERS;
+pub(crate) const GRAMJS: Range<i64> = 1 << 30..1 << 31;
+
+/// Tokens of calls that mtcute makes.
+pub(crate) const MTCUTE: Range<i64> = 1 << 31..OTHERS;
 
 /// Long enough for each client to have made calls and got updates.
 const QUIET: Duration = Duration::from_secs(2);

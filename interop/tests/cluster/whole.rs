@@ -93,7 +93,7 @@ impl Whole {
     }
 
     /// Makes good what a failed test has left behind.
-    fn heal(&mut self) {
+    pub(crate) fn heal(&mut self) {
         let members = self.nodes[..NODES].iter_mut().chain(&mut self.gateways);
         for member in members.chain([&mut self.backend]) {
             if member.is_there() {
