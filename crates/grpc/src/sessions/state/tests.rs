@@ -4,10 +4,11 @@ use std::time::Duration;
 use heliogram_ports::discovery::{Node, Owner};
 use heliogram_ports::metrics::Readings;
 use heliogram_ports::{KeyKind, conformance};
-use heliogram_proto::ids::{AuthKeyId, MsgId, Salt, SeqNo};
+use heliogram_proto::ids::{AuthKeyId, MsgId, Salt, SeqNo, SessionId};
 
 use super::*;
 use crate::limits::TIES_PER_LINK_MAX;
+use crate::sessions::ITEM_BYTES;
 
 #[test]
 fn frames_go_to_the_owner_of_their_identity_under_its_term() {

@@ -8,26 +8,26 @@
 //!                 └──5 s──> its link is closed
 //! ```
 
-use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet, VecDeque};
+mod metrics;
+mod peer;
+mod streams;
+
+use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use std::sync::Arc;
 
 use heliogram_ports::discovery::View;
-use heliogram_ports::metrics::{Meter, Metric};
 use heliogram_ports::{Frame, FromHost, ToHost, Wake};
-use heliogram_proto::ids::{Identity, LinkId, SessionId, Term};
+use heliogram_proto::ids::{Identity, LinkId, Term};
 use heliogram_proto::ring::{PARTITIONS, Partition};
-use tokio::sync::Notify;
 use tokio::time::Instant;
 
-use super::ITEM_BYTES;
+use self::peer::{Peer, cost};
 use super::links::{Entry, PeerId, Place};
 use crate::generated::cluster as wire;
 use crate::generated::cluster::up::Item as UpItem;
 use crate::limits::{
-    BATCH_BYTES, FRAMES_WAITING_BYTES_MAX, FRAMES_WAITING_MAX, FRAMES_WELCOME_BYTES_MAX,
-    LEAVING_MAX,
+    FRAMES_WAITING_BYTES_MAX, FRAMES_WAITING_MAX, FRAMES_WELCOME_BYTES_MAX, LEAVING_MAX,
 };
-use crate::wire::{attach_to, frame_to};
 
 /// Connections to be told that there is something for them.
 pub(super) type Wakes = Vec<Arc<dyn Wake>>;
@@ -70,32 +70,6 @@ enum Why {
     Moved,
     /// There was no way to an owner for too long.
     NoOwner,
-}
-
-/// A session node.
-struct Peer {
-    waiting: VecDeque<Up>,
-    /// Of the frames among them.
-    bytes: usize,
-    /// Frames that went out on this stream, and were not confirmed.
-    sent: VecDeque<(LinkId, SessionId)>,
-    taken: u64,
-    /// Frames that were handed in since the stream is open: what a probe is about.
-    frames: u64,
-    /// A probe is on its way.
-    is_probing: bool,
-    /// How many frames there had been when the node was found quiet.
-    quiet_at: Option<u64>,
-    is_open: bool,
-    /// The last view knows it.
-    is_listed: bool,
-    /// Something is to be sent, or nothing ever will be.
-    news: Arc<Notify>,
-}
-
-enum Up {
-    Frame(Frame),
-    Other(UpItem),
 }
 
 /// A node that is to be spoken to from now on.
@@ -264,20 +238,17 @@ impl State {
         ) else {
             return;
         };
-        let bytes = frame.body.len() + ITEM_BYTES;
-        if peer.bytes + bytes > FRAMES_WAITING_BYTES_MAX {
+        if peer.waiting_bytes() + cost(&frame) > FRAMES_WAITING_BYTES_MAX {
             tracing::warn!("a session node takes no more frames");
             return self.end(frame.link, Why::Full, wakes);
         }
         entry.tie(&frame, place);
         frame.term = place.term;
-        peer.bytes += bytes;
-        peer.frames += 1;
-        peer.push(Up::Frame(frame));
+        peer.push_frame(frame);
     }
 
     fn park(&mut self, since: Instant, frame: Frame, wakes: &mut Wakes) {
-        let bytes = frame.body.len() + ITEM_BYTES;
+        let bytes = cost(&frame);
         if self.parked_bytes + bytes > FRAMES_WAITING_BYTES_MAX {
             tracing::warn!("too many frames wait for an owner");
             return self.end(frame.link, Why::Full, wakes);
@@ -329,7 +300,7 @@ impl State {
             .parked
             .pop_front_if(|(since, _)| *since + FRAMES_WAITING_MAX <= now)
         {
-            self.parked_bytes -= frame.body.len() + ITEM_BYTES;
+            self.parked_bytes -= cost(&frame);
             self.end(frame.link, Why::NoOwner, wakes);
         }
         while let Some((_, link)) = self.leaving.pop_front_if(|(until, _)| *until <= now) {
@@ -352,7 +323,7 @@ impl State {
             let bytes = u64::try_from(bytes).unwrap_or(u64::MAX);
             let link = link.0;
             if let Some(peer) = self.peers.get_mut(&way.peer) {
-                peer.push(Up::Other(UpItem::Credit(wire::Credit { link, bytes })));
+                peer.push(UpItem::Credit(wire::Credit { link, bytes }));
             }
         }
     }
@@ -390,7 +361,7 @@ impl State {
         let Some(entry) = self.links.get(&link).filter(|it| !it.is_over()) else {
             return false;
         };
-        let waits_at = |peer| self.peers.get(&peer).map_or(0, |peer| peer.bytes);
+        let waits_at = |peer| self.peers.get(&peer).map_or(0, Peer::waiting_bytes);
         self.parked_bytes >= bytes || entry.ways.iter().any(|way| waits_at(way.peer) >= bytes)
     }
 
@@ -399,14 +370,7 @@ impl State {
         let mut is_quiet = self.parked.is_empty();
         // What has broken brings no answer.
         for peer in self.peers.values_mut().filter(|it| it.is_open) {
-            if peer.quiet_at == Some(peer.frames) {
-                continue;
-            }
-            is_quiet = false;
-            if !peer.is_probing {
-                peer.is_probing = true;
-                peer.push(Up::Other(UpItem::Probe(peer.frames)));
-            }
+            is_quiet &= peer.is_quiet();
         }
         is_quiet
     }
@@ -433,226 +397,10 @@ impl State {
 
     fn tell(&mut self, peer: PeerId, item: UpItem) {
         if let Some(peer) = self.peers.get_mut(&peer).filter(|it| it.is_open) {
-            peer.push(Up::Other(item));
+            peer.push(item);
         }
     }
 }
-
-/// What happens to the stream of one node.
-impl State {
-    /// Takes note that the stream is open: connections are brought back, and what has waited is sent. Returns the partitions
-    /// that the node owns: what was said of their keys meanwhile is not known here.
-    pub(super) fn opened(&mut self, id: PeerId, wakes: &mut Wakes) -> Vec<Partition> {
-        let Some(peer) = self.peers.get_mut(&id) else {
-            return Vec::new();
-        };
-        peer.is_open = true;
-        self.counts.opened_streams += 1;
-        let back = self.links.iter_mut().filter(|(_, entry)| !entry.is_over());
-        let mut back: Vec<_> = back.flat_map(|(&link, it)| it.attach(link, id)).collect();
-        back.sort_by_key(|attach| attach.link);
-        for attach in back {
-            peer.push(Up::Other(UpItem::Attach(attach_to(&attach))));
-        }
-        self.unpark(wakes);
-        let is_its = |place: &Option<Place>| place.is_some_and(|place| place.peer == id);
-        let its = Partition::all()
-            .zip(&self.places)
-            .filter(|(_, it)| is_its(it));
-        its.map(|(partition, _)| partition).collect()
-    }
-
-    /// Takes note that the stream is gone. Connections with a frame that may be lost are closed.
-    pub(super) fn broke(&mut self, id: PeerId, now: Instant, wakes: &mut Wakes) {
-        let Some(peer) = self.peers.get_mut(&id).filter(|it| it.is_open) else {
-            return;
-        };
-        let new = Peer {
-            news: Arc::clone(&peer.news),
-            is_listed: peer.is_listed,
-            ..Peer::new()
-        };
-        let old = std::mem::replace(peer, new);
-        let unconfirmed: HashSet<_> = old.sent.iter().map(|&(link, _)| link).collect();
-        let lost = self.links.iter_mut().filter_map(|(&link, entry)| {
-            let is_lost = entry.lose(id, unconfirmed.contains(&link));
-            is_lost.then_some(link)
-        });
-        let mut lost: Vec<_> = lost.collect();
-        lost.sort_unstable();
-        for link in lost {
-            self.end(link, Why::Lost, wakes);
-        }
-        for up in old.waiting {
-            if let Up::Frame(frame) = up {
-                self.frame(now, frame, wakes);
-            }
-        }
-        self.forget_peers();
-        self.relieve(wakes);
-    }
-
-    /// Takes a batch of what waits for a node; nothing if nothing does.
-    pub(super) fn batch(&mut self, id: PeerId, wakes: &mut Wakes) -> Option<wire::ToNode> {
-        let peer = self.peers.get_mut(&id)?;
-        let (mut items, mut bytes) = (Vec::new(), 0);
-        while bytes < BATCH_BYTES
-            && let Some(up) = peer.waiting.pop_front()
-        {
-            let item = match up {
-                Up::Frame(frame) => {
-                    peer.bytes -= frame.body.len() + ITEM_BYTES;
-                    bytes += frame.body.len();
-                    peer.sent.push_back((frame.link, frame.session_id));
-                    UpItem::Frame(frame_to(frame))
-                }
-                Up::Other(item) => item,
-            };
-            bytes += ITEM_BYTES;
-            items.push(wire::Up { item: Some(item) });
-        }
-        self.relieve(wakes);
-        (!items.is_empty()).then_some(wire::ToNode { hello: None, items })
-    }
-
-    /// Returns what tells of a node's news.
-    pub(super) fn news(&self, id: PeerId) -> Option<Arc<Notify>> {
-        self.peers.get(&id).map(|peer| Arc::clone(&peer.news))
-    }
-
-    /// Takes note that hosts have taken so many frames of the stream.
-    pub(super) fn taken(&mut self, id: PeerId, taken: u64) {
-        let Some(peer) = self.peers.get_mut(&id) else {
-            return;
-        };
-        while peer.taken < taken
-            && let Some((link, session_id)) = peer.sent.pop_front()
-        {
-            peer.taken += 1;
-            if let Some(entry) = self.links.get_mut(&link) {
-                entry.taken(id, session_id);
-            }
-        }
-    }
-
-    /// Puts an item into its link's inbox; returns whom to wake.
-    pub(super) fn deliver(
-        &mut self,
-        id: PeerId,
-        item: FromHost,
-    ) -> Option<(LinkId, Arc<dyn Wake>)> {
-        let link = item.link();
-        let Some(entry) = self.links.get_mut(&link) else {
-            // The node has heard of it from another, or too late.
-            self.tell(id, UpItem::Detach(link.0));
-            return None;
-        };
-        if entry.is_ended {
-            return None;
-        }
-        entry.deliver(id, item);
-        Some((link, Arc::clone(&entry.wake)))
-    }
-
-    /// Takes the answer to a probe.
-    pub(super) fn probed(&mut self, id: PeerId, probed: wire::Probed) {
-        if let Some(peer) = self.peers.get_mut(&id) {
-            peer.is_probing = false;
-            if probed.is_quiet {
-                peer.quiet_at = Some(probed.id);
-            }
-        }
-    }
-}
-
-impl Peer {
-    fn new() -> Self {
-        Self {
-            waiting: VecDeque::new(),
-            bytes: 0,
-            sent: VecDeque::new(),
-            taken: 0,
-            frames: 0,
-            is_probing: false,
-            quiet_at: None,
-            is_open: false,
-            is_listed: true,
-            news: Arc::new(Notify::new()),
-        }
-    }
-
-    fn push(&mut self, up: Up) {
-        self.waiting.push_back(up);
-        self.news.notify_one();
-    }
-}
-
-/// What an operator is told.
-impl State {
-    /// Says all numbers.
-    pub(super) fn measure(&self, meter: &mut dyn Meter) {
-        let (peers, counts) = (self.peers.values(), &self.counts);
-        meter.level(NODES, number(peers.len()));
-        let open = peers.clone().filter(|it| it.is_open);
-        meter.level(STREAMS, number(open.count()));
-        meter.count(OPENED_STREAMS, counts.opened_streams);
-        let waiting = peers.clone().map(|it| it.bytes);
-        meter.level(WAITING, number(waiting.sum()));
-        let unconfirmed = peers.map(|it| it.sent.len());
-        meter.level(UNCONFIRMED, number(unconfirmed.sum()));
-        meter.level(PARKED, number(self.parked.len()));
-        meter.level(PARKED_BYTES, number(self.parked_bytes));
-        meter.level(STALLED, number(self.stalled.len()));
-        let closed = [
-            ("full", counts.closed_full),
-            ("lost", counts.closed_lost),
-            ("moved", counts.closed_moved),
-            ("no_owner", counts.closed_no_owner),
-        ];
-        meter.counts(CLOSED, "reason", &closed);
-    }
-}
-
-fn number(value: usize) -> u64 {
-    u64::try_from(value).unwrap_or(u64::MAX)
-}
-
-const NODES: Metric = Metric {
-    name: "ring_nodes",
-    help: "Session nodes that this gateway speaks to, or tries to",
-};
-const STREAMS: Metric = Metric {
-    name: "ring_streams",
-    help: "Of these, the ones to which a stream is open",
-};
-const OPENED_STREAMS: Metric = Metric {
-    name: "ring_opened_streams",
-    help: "Streams to session nodes that were opened; one more than there are nodes for each that broke",
-};
-const WAITING: Metric = Metric {
-    name: "ring_waiting_bytes",
-    help: "Bytes of frames that wait for their streams",
-};
-const UNCONFIRMED: Metric = Metric {
-    name: "ring_unconfirmed_frames",
-    help: "Frames that were sent, and that no host is known to have taken",
-};
-const PARKED: Metric = Metric {
-    name: "ring_parked_frames",
-    help: "Frames that wait for an owner, or for the way to it",
-};
-const PARKED_BYTES: Metric = Metric {
-    name: "ring_parked_bytes",
-    help: "Bytes of frames that wait for an owner",
-};
-const STALLED: Metric = Metric {
-    name: "ring_stalled_connections",
-    help: "Connections that are not read because too much of what they send waits",
-};
-const CLOSED: Metric = Metric {
-    name: "ring_closed_connections",
-    help: "Connections that were closed on account of session nodes, and why",
-};
 
 #[cfg(test)]
 mod tests;
