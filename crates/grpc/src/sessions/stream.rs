@@ -7,7 +7,7 @@ use heliogram_ports::{FromHost, Wake};
 use heliogram_proto::ids::{AuthKeyId, LinkId};
 use heliogram_proto::limits::FANOUT_LINKS_MIN;
 use tokio::sync::mpsc;
-use tokio::time::Instant;
+use tokio::time::{Instant, timeout};
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::Streaming;
 use tonic::transport::Channel;
@@ -17,7 +17,7 @@ use super::ring::Shared;
 use crate::generated::cluster as wire;
 use crate::generated::cluster::down::Item as DownItem;
 use crate::generated::cluster::sessions_client::SessionsClient;
-use crate::limits::MESSAGE_BYTES_MAX;
+use crate::limits::{FRAMES_WAITING_MAX, MESSAGE_BYTES_MAX};
 use crate::retry::Pause;
 use crate::wire::{facts_from, seal_from};
 
@@ -28,7 +28,7 @@ pub(super) async fn keep_open(channel: Channel, peer: PeerId, shared: Arc<Shared
         .max_encoding_message_size(MESSAGE_BYTES_MAX);
     let mut pause = Pause::default();
     loop {
-        match open(&mut client, shared.gateway).await {
+        match open_in_time(&mut client, shared.gateway).await {
             Ok((batches, mut items)) => {
                 pause = Pause::default();
                 let doubted = shared.change(|state, wakes| state.opened(peer, wakes));
@@ -52,6 +52,15 @@ pub(super) async fn keep_open(channel: Channel, peer: PeerId, shared: Arc<Shared
 }
 
 type Opened = (mpsc::Sender<wire::ToNode>, Streaming<wire::ToGateway>);
+
+/// A node that takes the stream and says nothing is as good as none: what waits for it waits no longer than this.
+async fn open_in_time(
+    client: &mut SessionsClient<Channel>,
+    gateway: u64,
+) -> Result<Opened, tonic::Status> {
+    let opened = timeout(FRAMES_WAITING_MAX, open(client, gateway)).await;
+    opened.unwrap_or_else(|_| Err(tonic::Status::deadline_exceeded("a node says nothing")))
+}
 
 /// Opens the stream and waits for the node's first words.
 async fn open(client: &mut SessionsClient<Channel>, gateway: u64) -> Result<Opened, tonic::Status> {
@@ -162,3 +171,20 @@ impl Shared {
 
 /// Batches between the queue and the connection.
 const BATCHES_AHEAD: usize = 4;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::net::{Role, dial};
+
+    #[tokio::test(start_paused = true)]
+    async fn a_node_that_takes_connections_and_says_nothing_is_given_up_in_time() {
+        let silent = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = silent.local_addr().unwrap().to_string().parse().unwrap();
+        let mut client = SessionsClient::new(dial(address, Role::Session, None));
+        let begun = Instant::now();
+        let opened = open_in_time(&mut client, 7).await;
+        assert_eq!(opened.unwrap_err().code(), tonic::Code::DeadlineExceeded);
+        assert_eq!(begun.elapsed(), FRAMES_WAITING_MAX);
+    }
+}

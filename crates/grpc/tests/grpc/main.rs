@@ -18,6 +18,7 @@ mod keys;
 mod limits;
 mod metrics;
 mod nodes;
+mod owners;
 mod process;
 mod ring;
 mod roles;

@@ -244,6 +244,10 @@ fn input_is_welcome_below_the_limit_and_who_waits_is_woken_once_there_is_room() 
     world.frame(B, KEY_OF_X, 1);
     world.frame(C, KEY_OF_Y, 1);
     assert!(!world.state.takes_more(A) && !world.state.takes_more(B));
+    assert_eq!(
+        world.reads(["ring_stalled_connections", "ring_nodes"]),
+        [2, 2]
+    );
     assert!(world.state.takes_more(C), "its node has room");
     assert_eq!(world.woken(), 0);
     while !world.batch(X).is_empty() {}
