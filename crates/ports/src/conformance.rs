@@ -8,7 +8,7 @@ mod session_port;
 mod users;
 mod watched;
 
-pub use backend::backend;
+pub use backend::{backend, call};
 pub use discovery::discovery;
 pub use session_port::{TERM, session_port};
 pub use users::users;

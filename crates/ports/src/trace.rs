@@ -299,8 +299,6 @@ fn method(body: &[u8]) -> Cow<'static, str> {
 #[cfg(test)]
 mod tests {
     use bytes::Bytes;
-    use heliogram_proto::ids::{AuthKeyId, MsgId, SessionId, Term};
-    use heliogram_proto::port::{KeyFacts, KeyKind};
 
     use super::*;
     use crate::RpcError;
@@ -413,26 +411,8 @@ mod tests {
 
     fn call(trace: Option<Trace>) -> Call {
         let method = layer::method_by_name("help.getConfig").unwrap();
-        Call {
-            identity: Identity(AuthKeyId(1)),
-            key: KeyFacts {
-                id: AuthKeyId(1),
-                kind: KeyKind::Permanent,
-                perm: None,
-                dc: None,
-                first_salt: None,
-            },
-            session_id: SessionId(1),
-            msg_id: MsgId(4),
-            term: Term(1),
-            layer: None,
-            client: None,
-            peer: ([192, 0, 2, 1], 443).into(),
-            user: None,
-            trace,
-            without_updates: false,
-            scope: None,
-            body: method.id().to_le_bytes().to_vec().into(),
-        }
+        let mut call = crate::conformance::call(method.id().to_le_bytes().to_vec().into());
+        call.trace = trace;
+        call
     }
 }

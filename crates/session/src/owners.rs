@@ -10,7 +10,7 @@ use std::sync::Arc;
 use heliogram_ports::{OwnersHere, Push, PushRefused};
 use heliogram_proto::cx::Now;
 use heliogram_proto::host::{Input, PreparedPush};
-use heliogram_proto::ids::{Identity, LinkId, Term};
+use heliogram_proto::ids::{Identity, Term};
 
 use crate::links::Turn;
 use crate::local::{Inner, LocalPort};
@@ -74,7 +74,7 @@ impl Inner {
     /// by that.
     fn take_in(self: &Arc<Self>, shard: usize, step: Step, now: Now, turn_of: Option<&Turn>) {
         let links = match &step {
-            Step::Input(input) | Step::Delivered { input, .. } => links_of(input),
+            Step::Input(input) | Step::Delivered { input, .. } => input.links(),
             Step::Answer { .. } | Step::Deadline => Vec::new(),
         };
         self.run(shard, step, now, turn_of);
@@ -89,26 +89,8 @@ impl Inner {
 
     /// Does what is left to do about something that has no owner to go to.
     pub(crate) fn lose(&self, input: &Input) {
-        for link in links_of(input) {
+        for link in input.links() {
             self.links.doom(link);
         }
-    }
-}
-
-/// Returns the links that wait for what an input brings about.
-fn links_of(input: &Input) -> Vec<LinkId> {
-    match input {
-        Input::Frame(frame) => vec![frame.link()],
-        Input::Attach(attach) => vec![attach.link],
-        Input::TakeOver(handover) => handover.links(),
-        // Their sessions, if they had any, have ended with their owner.
-        Input::Answer { .. }
-        | Input::Bound { .. }
-        | Input::Destroyed { .. }
-        | Input::Detach { .. }
-        | Input::Push(_)
-        | Input::Revoked { .. }
-        | Input::TakenOver { .. }
-        | Input::User { .. } => Vec::new(),
     }
 }

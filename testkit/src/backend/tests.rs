@@ -5,12 +5,11 @@ mod news;
 mod people;
 mod uploads;
 
-use std::net::SocketAddr;
 use std::sync::Arc;
 
 use grammers_tl_types::{Deserializable as _, RemoteCall};
-use heliogram_ports::{Answer, Backend as _, Call, KeyFacts, KeyKind, Reply};
-use heliogram_proto::ids::{AuthKeyId, Identity, MsgId, SessionId, Term};
+use heliogram_ports::{Answer, Backend as _, Reply, conformance};
+use heliogram_proto::ids::{AuthKeyId, Identity};
 
 use super::{Backend, Cloud};
 
@@ -36,27 +35,10 @@ fn ask_as<M: RemoteCall>(backend: &Backend, key: i64, method: &M) -> Result<M::R
 
 fn ask_raw(backend: &Backend, key: i64, body: Vec<u8>) -> Reply {
     let id = AuthKeyId(key);
-    let call = Call {
-        identity: Identity(id),
-        key: KeyFacts {
-            id,
-            kind: KeyKind::Permanent,
-            perm: None,
-            dc: None,
-            first_salt: None,
-        },
-        session_id: SessionId(1),
-        msg_id: MsgId(4),
-        term: Term(1),
-        layer: Some(222),
-        client: None,
-        peer: SocketAddr::from(([127, 0, 0, 1], 1)),
-        user: None,
-        trace: None,
-        without_updates: false,
-        scope: None,
-        body: body.into(),
-    };
+    let mut call = conformance::call(body.into());
+    call.identity = Identity(id);
+    call.key.id = id;
+    call.layer = Some(222);
     let Answer::Now(reply) = backend.call(call) else {
         panic!("nothing waits")
     };

@@ -187,7 +187,7 @@ impl Inner {
         else {
             return Err(Box::new(input));
         };
-        let links = links_of(&input);
+        let links = input.links();
         let item = Item::Input {
             input: wire::OwnerInput {
                 to: to.0.0,
@@ -269,23 +269,6 @@ impl Inner {
             .lost
             .add(u64::try_from(links.len()).unwrap_or(u64::MAX));
         links.iter().for_each(|&link| self.gateways.close(link));
-    }
-}
-
-/// Returns the connections that wait for what an input brings about.
-fn links_of(input: &Input) -> Vec<LinkId> {
-    match input {
-        Input::Frame(frame) => vec![frame.link()],
-        Input::TakeOver(handover) => handover.links(),
-        Input::Answer { .. }
-        | Input::Attach(_)
-        | Input::Bound { .. }
-        | Input::Destroyed { .. }
-        | Input::Detach { .. }
-        | Input::Push(_)
-        | Input::Revoked { .. }
-        | Input::TakenOver { .. }
-        | Input::User { .. } => Vec::new(),
     }
 }
 

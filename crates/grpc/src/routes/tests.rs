@@ -3,8 +3,8 @@
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use heliogram_ports::metrics::Readings;
-use heliogram_ports::{KeyFacts, KeyKind, Reply, RpcError};
-use heliogram_proto::ids::{AuthKeyId, MsgId, SessionId, Term};
+use heliogram_ports::{Reply, RpcError, conformance};
+use heliogram_proto::ids::AuthKeyId;
 use parking_lot::Mutex;
 use tokio::time::Instant;
 
@@ -314,25 +314,5 @@ async fn ask(routes: &Routes) -> Reply {
 }
 
 fn call(method: u32) -> Call {
-    Call {
-        identity: Identity(AuthKeyId(1)),
-        key: KeyFacts {
-            id: AuthKeyId(1),
-            kind: KeyKind::Permanent,
-            perm: None,
-            dc: None,
-            first_salt: None,
-        },
-        session_id: SessionId(1),
-        msg_id: MsgId(4),
-        term: Term(1),
-        layer: None,
-        client: None,
-        peer: ([192, 0, 2, 1], 443).into(),
-        user: None,
-        trace: None,
-        without_updates: false,
-        scope: None,
-        body: method.to_le_bytes().to_vec().into(),
-    }
+    conformance::call(method.to_le_bytes().to_vec().into())
 }

@@ -12,10 +12,9 @@ use heliogram_grpc::{
     BackendService, Form, PushService, RemoteBackend, RemotePushes, Role, Server, contract, dial,
 };
 use heliogram_ports::{
-    Answer, Backend, Call, KeyFacts, KeyKind, LoggedIn, Push, PushRefused, Pushes, Reply, Target,
-    conformance,
+    Answer, Backend, Call, LoggedIn, Push, PushRefused, Pushes, Reply, Target, conformance,
 };
-use heliogram_proto::ids::{AuthKeyId, Identity, MsgId, SessionId, Term};
+use heliogram_proto::ids::{AuthKeyId, Identity};
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 use tokio_stream::wrappers::{ReceiverStream, TcpListenerStream};
@@ -269,27 +268,10 @@ pub(crate) async fn reply(answer: Answer) -> Reply {
 
 pub(crate) fn call(at: u32) -> Call {
     let id = AuthKeyId(7);
-    Call {
-        identity: Identity(id),
-        key: KeyFacts {
-            id,
-            kind: KeyKind::Permanent,
-            perm: None,
-            dc: None,
-            first_salt: None,
-        },
-        session_id: SessionId(1),
-        msg_id: MsgId(4),
-        term: Term(1),
-        layer: None,
-        client: None,
-        peer: ([192, 0, 2, 1], 443).into(),
-        user: None,
-        trace: None,
-        without_updates: false,
-        scope: None,
-        body: word(at),
-    }
+    let mut call = conformance::call(word(at));
+    call.identity = Identity(id);
+    call.key.id = id;
+    call
 }
 
 fn word(word: u32) -> bytes::Bytes {

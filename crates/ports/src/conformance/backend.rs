@@ -37,7 +37,7 @@ pub async fn backend(make: impl AsyncFn(Arc<dyn Backend>, Arc<dyn Pushes>) -> Ar
 }
 
 async fn carries_a_call_whole(carrier: &dyn Backend, script: &Script) {
-    let calls = [full_call(ECHO), plain_call(ECHO)];
+    let calls = [full_call(ECHO), call_of(&[ECHO])];
     for call in calls {
         let mut expected = call.clone();
         // Nobody but an owner needs it.
@@ -305,13 +305,12 @@ fn later(reply: impl Future<Output = Reply> + Send + 'static) -> Answer {
 }
 
 fn call_of(body: &[u32]) -> Call {
-    let mut call = plain_call(ECHO);
-    call.body = words(body);
-    call
+    call(words(body))
 }
 
-/// A call of a client that has said nothing of itself.
-fn plain_call(word: u32) -> Call {
+/// Makes a call of a client that has said nothing of itself.
+#[must_use]
+pub fn call(body: Bytes) -> Call {
     Call {
         identity: SOMEBODY,
         key: KeyFacts {
@@ -331,7 +330,7 @@ fn plain_call(word: u32) -> Call {
         trace: None,
         without_updates: false,
         scope: None,
-        body: words(&[word]),
+        body,
     }
 }
 
@@ -376,7 +375,7 @@ fn full_call(word: u32) -> Call {
                 secret: [2, 3].into(),
             }),
         })),
-        ..plain_call(word)
+        ..call_of(&[word])
     }
 }
 

@@ -143,6 +143,27 @@ pub enum Input {
     },
 }
 
+impl Input {
+    /// Returns the connections that wait for what it brings about: if it is lost, they are to be closed.
+    #[must_use]
+    pub fn links(&self) -> Vec<LinkId> {
+        match self {
+            Self::Frame(frame) => vec![frame.link()],
+            Self::Attach(attach) => vec![attach.link],
+            Self::TakeOver(handover) => handover.links(),
+            // Their sessions, if they had any, have ended with their owner.
+            Self::Answer { .. }
+            | Self::Bound { .. }
+            | Self::Destroyed { .. }
+            | Self::Detach { .. }
+            | Self::Push(_)
+            | Self::Revoked { .. }
+            | Self::TakenOver { .. }
+            | Self::User { .. } => Vec::new(),
+        }
+    }
+}
+
 /// What made a backend say who has logged in with a key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[expect(clippy::exhaustive_enums, reason = "a host treats each in its own way")]

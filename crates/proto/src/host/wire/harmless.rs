@@ -34,7 +34,7 @@ pub fn wire(bytes: &[u8]) {
     assert_eq!(format!("{again:?}"), format!("{input:?}"));
     assert_eq!(encode(&again, NOW).as_ref(), Some(&written));
 
-    let links = links_of(&input);
+    let links = input.links();
     let mut life = Life::new();
     life.tell(input);
     life.drain(&links);
@@ -44,22 +44,6 @@ pub fn wire(bytes: &[u8]) {
     }
     assert!(!life.host.has_links(), "a connection stays after its end");
     life.pass(&links);
-}
-
-fn links_of(input: &Input) -> Vec<LinkId> {
-    match input {
-        Input::Frame(frame) => vec![frame.link()],
-        Input::TakeOver(handover) => handover.links(),
-        Input::Answer { .. }
-        | Input::Attach(_)
-        | Input::Bound { .. }
-        | Input::Destroyed { .. }
-        | Input::Detach { .. }
-        | Input::Push(_)
-        | Input::Revoked { .. }
-        | Input::TakenOver { .. }
-        | Input::User { .. } => Vec::new(),
-    }
 }
 
 /// A host, and whoever carries out what it wants.
