@@ -67,7 +67,7 @@ pub const LEAVING_MAX: Duration = Duration::from_secs(1);
 pub const TIES_PER_LINK_MAX: usize = 16;
 
 /// Bytes that a session node sends for one connection before it is told that the connection has taken some of them. What
-/// was drained at once is sent at once, however much it is.
+/// was drained at once is sent at once, in as many messages as it takes.
 pub const LINK_WINDOW_BYTES: usize = 256 << 10;
 
 /// Bytes of what waits for the owners at one other session node, or for its word that they have it. Of more, inputs find no way,

@@ -11,7 +11,7 @@ use parking_lot::Mutex;
 use tokio_stream::Stream;
 use tonic::{Request, Response, Status, Streaming};
 
-use super::{Gateways, cost};
+use super::{Gateways, ITEM_BYTES, cost};
 use crate::generated::cluster as wire;
 use crate::generated::cluster::down::Item as DownItem;
 use crate::generated::cluster::sessions_server::Sessions as Contract;
@@ -64,6 +64,7 @@ impl Contract for SessionsService {
         Ok(Response::new(Box::pin(Downwards {
             gateway,
             hello: Some(wire::NodeHello {}),
+            batched: VecDeque::new(),
         })))
     }
 }
@@ -341,6 +342,35 @@ async fn read(gateway: Arc<Gateway>, mut batches: Streaming<wire::ToNode>) {
 struct Downwards {
     gateway: Arc<Gateway>,
     hello: Option<wire::NodeHello>,
+    /// Drained and not sent: a batch may be more than one message takes.
+    batched: VecDeque<DownItem>,
+}
+
+impl Downwards {
+    /// Takes what goes in one message: the item that fills it is its last.
+    fn message(&mut self) -> Option<wire::ToGateway> {
+        let (mut items, mut bytes) = (Vec::new(), 0);
+        while bytes < BATCH_BYTES
+            && let Some(item) = self.batched.pop_front()
+        {
+            bytes += cost_of(&item);
+            items.push(wire::Down { item: Some(item) });
+        }
+        (!items.is_empty()).then_some(wire::ToGateway { hello: None, items })
+    }
+}
+
+/// Returns what an item counts in a message: at least what is around its body.
+fn cost_of(item: &DownItem) -> usize {
+    match item {
+        DownItem::Seal(seal) => seal.body.len() + ITEM_BYTES,
+        DownItem::QuickAck(_)
+        | DownItem::Close(_)
+        | DownItem::Bound(_)
+        | DownItem::Revoked(_)
+        | DownItem::Probed(_)
+        | DownItem::Taken(_) => ITEM_BYTES,
+    }
 }
 
 impl Drop for Downwards {
@@ -359,16 +389,12 @@ impl Stream for Downwards {
             return Poll::Ready(Some(Ok(wire::ToGateway { hello, items })));
         }
         loop {
-            let items = self.gateway.batch();
-            if !items.is_empty() {
-                let items = items
-                    .into_iter()
-                    .map(|item| wire::Down { item: Some(item) });
-                let batch = wire::ToGateway {
-                    hello: None,
-                    items: items.collect(),
-                };
-                return Poll::Ready(Some(Ok(batch)));
+            if let Some(message) = self.message() {
+                return Poll::Ready(Some(Ok(message)));
+            }
+            self.batched = self.gateway.batch().into();
+            if !self.batched.is_empty() {
+                continue;
             }
             let mut state = self.gateway.state.lock();
             if state.is_over {

@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, Weak};
 
 use bytes::Bytes;
 use heliogram_crypto::SecretBytes;
-use heliogram_grpc::limits::{FRAMES_WAITING_BYTES_MAX, LINK_WINDOW_BYTES};
+use heliogram_grpc::limits::{FRAMES_WAITING_BYTES_MAX, LINK_WINDOW_BYTES, MESSAGE_BYTES_MAX};
 use heliogram_grpc::{Gateways, RingSessions, Role, Server, SessionsService, dial};
 use heliogram_ports::conformance::{self, TERM};
 use heliogram_ports::{
@@ -78,6 +78,25 @@ async fn a_link_that_takes_nothing_is_sent_a_window_and_holds_nobody_up() {
         got.len() * ENDLESS_BYTES > 4 * LINK_WINDOW_BYTES
     })
     .await;
+}
+
+#[tokio::test]
+async fn what_was_drained_at_once_may_be_larger_than_a_message_and_breaks_no_stream() {
+    let (node, port) = serve().await;
+    let gateway = remote(&node);
+    let link = Woken::attach(&gateway, LINK);
+    gateway.submit(&mut vec![frame(LINK, 1)]);
+    link.until(&gateway, |got| !got.is_empty()).await;
+    let third = Bytes::from(vec![7; MESSAGE_BYTES_MAX / 3]);
+    port.say(&vec![third.clone(); 4]);
+    port.say(&[words(2)]);
+    link.until(&gateway, |got| got.len() >= 6).await;
+    let [first, thirds @ .., last] = &bodies(&link.got())[..] else {
+        panic!("there are six")
+    };
+    assert_eq!((first, last), (&words(1), &words(2)));
+    assert!(thirds.iter().all(|it| *it == third));
+    assert_eq!(port.brought_back(), [], "the stream is the first one");
 }
 
 #[tokio::test]
@@ -283,6 +302,16 @@ impl Scripted {
     fn edges(&self) -> Vec<Arc<dyn Edge>> {
         let script = self.0.lock().unwrap();
         script.edges.iter().filter_map(Weak::upgrade).collect()
+    }
+
+    /// Has all this for the one link that there is.
+    fn say(&self, bodies: &[Bytes]) {
+        let mut script = self.0.lock().unwrap();
+        let (wake, waiting) = script.links.values_mut().next().unwrap();
+        waiting.extend_from_slice(bodies);
+        let wake = Arc::clone(wake);
+        drop(script);
+        wake.wake();
     }
 
     /// Pushes something to every link.
